@@ -1,0 +1,36 @@
+# Every target works from a bare checkout: Python 3.11 or later, git and make are all it needs.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help demo test check test-slow bench clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+# The stamp carries what was installed, so that a changed pin installs anew and a second run does nothing.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all]' --group dev
+	@touch $@
+
+demo: $(READY)  ## train on the embedded default for one minute, then write
+	@$(BIN)/python -m charloom demo
+
+test: check  ## lint, types and the fast tests
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## lint and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+test-slow: $(READY)  ## the long tests
+	$(BIN)/python -m pytest -m slow
+
+bench: $(READY)  ## the tables of benchmarks/
+	$(BIN)/python benchmarks/all.py
+
+clean:  ## remove what the other targets made
+	rm -rf .venv runs dist build

@@ -1,0 +1,60 @@
+"""What can go wrong and be mended by the user: one base class, one line a message.
+
+    CharloomError            anything below; exit code 1 on the command line
+    ├── UsageError           an option or argument that makes no sense (also a ValueError; exit code 2)
+    ├── DataError            a text that cannot be read as asked
+    │   └── DownloadError    a corpus that could not be fetched whole
+    ├── ModelError           a model folder that is missing, damaged, hostile or too new
+    ├── RunError             a run folder that exists, or cannot be written
+    ├── MissingExtraError    an optional library that is not installed
+    └── DivergedError        training that left the finite numbers for good (exit code 3)
+
+A message says what was found, where, and what to do, without a full stop at its end:
+``book.txt: byte 10342 is not UTF-8; try --encoding latin-1``.
+"""
+
+from __future__ import annotations
+
+
+class CharloomError(Exception):
+    """Something that the user can mend; `str(error)` is the one line that says how."""
+
+    exit_code = 1
+
+
+class UsageError(CharloomError, ValueError):
+    """An option or argument out of its range, or two that exclude each other."""
+
+    exit_code = 2
+
+
+class DataError(CharloomError):
+    """A text, table or corpus that cannot be read as asked."""
+
+
+class DownloadError(DataError):
+    """A corpus that could not be fetched, or whose bytes are not the expected ones."""
+
+
+class ModelError(CharloomError):
+    """A model folder that is missing, damaged, hostile, or of a later format."""
+
+
+class RunError(CharloomError):
+    """A run folder that already exists, or that cannot be written."""
+
+
+class MissingExtraError(CharloomError):
+    """An optional library that is not installed.
+
+    `what` names what was asked for, `extra` the extra that brings it.
+    """
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs a library that is not installed; pip install 'charloom[{extra}]'")
+
+
+class DivergedError(CharloomError):
+    """Training whose loss left the finite numbers and did not come back at a lower rate."""
+
+    exit_code = 3

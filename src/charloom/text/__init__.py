@@ -1,0 +1,1 @@
+"""Text becomes ids: sources, documents, vocabulary, the encoded corpus and its splits."""

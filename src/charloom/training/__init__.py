@@ -1,0 +1,1 @@
+"""Ids become a model. torch lives here and nowhere else."""
