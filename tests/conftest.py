@@ -1,0 +1,26 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing a test caches is left behind in, or read from, the cache of whoever runs it."""
+    monkeypatch.setenv("CHARLOOM_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture
+def data_folder(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of real texts: `CHARLOOM_DATA`, or `shared/data` beside the checkout."""
+    folder = Path(os.environ.get("CHARLOOM_DATA", SHARED))
+    if not (folder / "tinyshakespeare.txt").is_file():
+        pytest.skip(f"the real texts are not here: {folder} (set CHARLOOM_DATA)")
+    monkeypatch.setenv("CHARLOOM_DATA", str(folder))
+    return folder
