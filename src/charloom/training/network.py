@@ -1,0 +1,126 @@
+"""The recurrent network: `(ids, state) -> (logits, state)`.
+
+ids ─ table lookup ─▶ [ recurrent layer ─ dropout ─ (+ residual from the second layer on) ] × layers ─▶ linear ─▶ logits
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from charloom.model.config import ModelConfig
+from charloom.model.folder import Weights
+
+FORGET_BIAS = 1.0  # an LSTM that remembers at first learns to (Jozefowicz et al. 2015)
+
+
+class Layer(nn.Module):
+    """One recurrent layer, in the names, order and equations of torch's own cells."""
+
+    def __init__(self, config: ModelConfig, inputs: int) -> None:
+        super().__init__()
+        rows = config.gates * config.hidden
+        self.cell = config.cell
+        self.weight_input = nn.Parameter(torch.empty(rows, inputs))
+        self.weight_hidden = nn.Parameter(torch.empty(rows, config.hidden))
+        self.bias_input = nn.Parameter(torch.empty(rows))
+        self.bias_hidden = nn.Parameter(torch.empty(rows))
+
+    def forward(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, I), (parts, B, H) -> (B, T, H), (parts, B, H)."""
+        weights = [self.weight_input, self.weight_hidden, self.bias_input, self.bias_hidden]
+        parts = [part.unsqueeze(0).contiguous() for part in state]
+        fixed: tuple[Any, ...] = (
+            True,
+            1,
+            0.0,
+            self.training,
+            False,
+            True,
+        )  # biases, layers, dropout, …, batch first
+        if self.cell == "lstm":
+            outputs, hidden, memory = torch.lstm(inputs, parts, weights, *fixed)
+            return outputs, torch.cat((hidden, memory))
+        step = torch.gru if self.cell == "gru" else torch.rnn_tanh
+        outputs, hidden = step(inputs, parts[0], weights, *fixed)
+        return outputs, hidden
+
+
+class Network(nn.Module):
+    """The whole network; the names of its parameters are those of the model folder."""
+
+    def __init__(self, config: ModelConfig, vocabulary: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.config = config
+        width = config.embedding or vocabulary
+        self.embedding = nn.Embedding(vocabulary, width)
+        self.layers = nn.ModuleList(
+            Layer(config, config.hidden if k else width) for k in range(config.layers)
+        )
+        self.output = nn.Linear(config.hidden, vocabulary)
+        self.initialise(generator)
+
+    @torch.no_grad()
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw the first weights.
+
+        Recurrent weights as torch draws them, uniform within 1/√H; the forget gate's bias at one; the
+        output at zero, so that the first loss is that of the uniform distribution, ln V.
+        """
+        if self.config.embedding:
+            self.embedding.weight.normal_(generator=generator)
+        else:
+            self.embedding.weight.copy_(torch.eye(self.embedding.num_embeddings))
+            self.embedding.weight.requires_grad_(False)
+        bound = 1 / math.sqrt(self.config.hidden)
+        for layer in self.layers:
+            for parameter in layer.parameters():
+                parameter.uniform_(-bound, bound, generator=generator)
+            if self.config.cell == "lstm":
+                cast(Layer, layer).bias_hidden[self.config.hidden : 2 * self.config.hidden] += FORGET_BIAS
+        self.output.weight.zero_()
+        self.output.bias.zero_()
+
+    def forward(
+        self, ids: Tensor, state: Tensor, dropout: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Ids (B, T) and a state (layers, parts, B, H) -> logits (B, T, V) and the state after them.
+
+        Dropout happens only where its `dropout` generator is given. One mask serves all T characters of
+        a row (variational dropout, Gal and Ghahramani 2016).
+        """
+        x = self.embedding(ids)  # (B, T, E)
+        after = []
+        for k, layer in enumerate(self.layers):
+            y, layer_state = layer(x, state[k])  # (B, T, H)
+            after.append(layer_state)
+            if dropout is not None and self.config.dropout:
+                y = y * self._mask(y, dropout)
+            x = y + x if k else y
+        return self.output(x), torch.stack(after).detach().float()
+
+    def _mask(self, y: Tensor, generator: torch.Generator) -> Tensor:
+        kept = 1 - self.config.dropout
+        drawn = torch.empty(len(y), 1, y.shape[2], device=generator.device).bernoulli_(
+            kept, generator=generator
+        )
+        return (drawn / kept).to(y)
+
+    def zero_state(self, batch: int) -> Tensor:
+        """The state (layers, parts, B, H) before any text."""
+        return torch.zeros(self.config.state_shape(batch), device=self.output.weight.device)
+
+    def to_weights(self) -> Weights:
+        """A copy of the weights, as the model folder names them."""
+        return {
+            name: value.detach().float().cpu().numpy().copy() for name, value in self.state_dict().items()
+        }
+
+    @torch.no_grad()
+    def load_weights(self, weights: Weights) -> None:
+        """Take over the weights of a model folder of the same shape."""
+        self.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})

@@ -1,0 +1,46 @@
+"""How far a run is, and at what share of the full rate it learns.
+
+A budget in minutes does not know its number of steps. It guesses, and guesses again at recorded steps;
+the share done goes on from where it stood, so the rate never jumps.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Schedule:
+    """The plan of one run: pairs (at this step, so many steps in all), in order of the steps."""
+
+    warmup: float  # share of the run
+    plan: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def steps(self) -> int:
+        """Steps in all, by the latest plan."""
+        return self.plan[-1][1]
+
+    def replan(self, step: int, steps: int) -> None:
+        """From `step` on, count on `steps` in all."""
+        if self.plan and self.plan[-1][0] == step:
+            self.plan.pop()
+        self.plan.append((step, max(step, steps)))
+
+    def done(self, step: int) -> float:
+        """Share of the run that lies behind `step`, 0 … 1."""
+        share = 0.0
+        for k, (start, steps) in enumerate(self.plan):
+            if start >= step:
+                break
+            until = min(step, self.plan[k + 1][0]) if k + 1 < len(self.plan) else step
+            share += (1 - share) * (until - start) / max(1, steps - start)
+        return min(1.0, share)
+
+    def rate(self, step: int) -> float:
+        """Share of the full rate at `step`: a linear rise, then half a cosine down to zero."""
+        done = self.done(step)
+        if done < self.warmup:
+            return (done + 1 / self.steps) / (self.warmup + 1 / self.steps)
+        return 0.5 + 0.5 * math.cos(math.pi * (done - self.warmup) / (1 - self.warmup or 1))
