@@ -1,6 +1,7 @@
 """The recurrent network: `(ids, state) -> (logits, state)`.
 
-ids ─ table lookup ─▶ [ recurrent layer ─ dropout ─ (+ residual from the second layer on) ] × layers ─▶ linear ─▶ logits
+ids ─ table lookup ─▶ [ recurrent layer ─ dropout ─ (+ residual from the second layer on) ] × layers
+    ─▶ linear ─▶ logits
 """
 
 from __future__ import annotations

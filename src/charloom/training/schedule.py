@@ -1,7 +1,8 @@
 """How far a run is, and at what share of the full rate it learns.
 
 A budget in minutes does not know its number of steps. It guesses, and guesses again at recorded steps;
-the share done goes on from where it stood, so the rate never jumps.
+the share done goes on from where it stood, so the rate never jumps, and a run that is given the whole
+record repeats every rate.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Schedule:
         self.plan.append((step, max(step, steps)))
 
     def done(self, step: int) -> float:
-        """Share of the run that lies behind `step`, 0 … 1."""
+        """Share of the run that lies behind `step`, 0 … 1; plans made at or after `step` do not matter."""
         share = 0.0
         for k, (start, steps) in enumerate(self.plan):
             if start >= step:
@@ -42,5 +43,5 @@ class Schedule:
         """Share of the full rate at `step`: a linear rise, then half a cosine down to zero."""
         done = self.done(step)
         if done < self.warmup:
-            return (done + 1 / self.steps) / (self.warmup + 1 / self.steps)
-        return 0.5 + 0.5 * math.cos(math.pi * (done - self.warmup) / (1 - self.warmup or 1))
+            return min(1.0, self.done(step + 1) / self.warmup)
+        return 0.5 + 0.5 * math.cos(math.pi * (done - self.warmup) / (1 - self.warmup or 1.0))

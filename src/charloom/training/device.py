@@ -1,0 +1,92 @@
+"""Where and in which precision the matrices are multiplied."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from charloom.errors import UsageError
+from charloom.training.config import TrainConfig
+
+CHECK_ROWS = 256  # of the trial product: large enough that its time is the arithmetic's
+CHECK_TOLERANCE = 0.02  # bfloat16 keeps 8 bits: a sum of 256 products errs by well under a hundredth
+
+
+@dataclass(frozen=True)
+class Place:
+    """A device, a precision, a number of threads, and why."""
+
+    device: torch.device
+    precision: str
+    threads: int
+    reason: str
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """Products in bfloat16 where that was chosen, in float32 otherwise."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS or Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def choose(config: TrainConfig) -> Place:
+    """Settle device, precision and threads; sets torch's thread count and flushes denormals.
+
+    Raises UsageError for a device that torch does not see.
+    """
+    device = _device(config.device)
+    threads = config.threads or cores()
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)  # tiny gradients would cost a hundred times the time of zeros
+    if config.precision != "auto":
+        return Place(device, config.precision, threads, "as asked for")
+    if device.type == "mps":
+        return Place(device, "float32", threads, "bfloat16 is not tested there")
+    gain, error = _compare(device)
+    if error > CHECK_TOLERANCE:
+        return Place(device, "float32", threads, f"bfloat16 products err by {error:.1%} on this machine")
+    if gain < 1.2:  # what emulation and noise can show
+        return Place(device, "float32", threads, "this machine does not multiply bfloat16 any faster")
+    return Place(
+        device, "bfloat16", threads, f"its products run {gain:.1f} times as fast here and err by {error:.1%}"
+    )
+
+
+def _device(asked: str) -> torch.device:
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if asked == "auto":
+        return torch.device("cuda" if there["cuda"] else "cpu")  # mps loses to the processor on small cells
+    if not there[asked]:
+        found = ", ".join(name for name, is_there in there.items() if is_there)
+        raise UsageError(f"device {asked} is not there; torch sees {found}")
+    return torch.device(asked)
+
+
+def _compare(device: torch.device) -> tuple[float, float]:
+    """How much faster a bfloat16 product is than a float32 one, and its relative error."""
+    generator = torch.Generator().manual_seed(0)
+    left = torch.randn(CHECK_ROWS, 512, generator=generator).to(device)
+    right = torch.randn(512, 2048, generator=generator).to(device)
+    exact = left @ right
+    rough = (left.bfloat16() @ right.bfloat16()).float()
+    error = float((rough - exact).norm() / exact.norm())
+    return _seconds(left, right) / _seconds(left.bfloat16(), right.bfloat16()), error
+
+
+def _seconds(left: Tensor, right: Tensor) -> float:
+    best = float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
+        product = left @ right
+        product.sum().item()  # waits for a GPU
+        best = min(best, time.perf_counter() - start)
+    return best
