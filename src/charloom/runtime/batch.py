@@ -1,0 +1,189 @@
+"""Many streams in lockstep, entering and leaving at any step; a text does not depend on the others."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+
+from charloom.model.folder import Model
+from charloom.runtime.arrays import Floats, Ids, Longs
+from charloom.runtime.automaton import Automaton, side_by_side
+from charloom.runtime.options import SamplerConfig
+from charloom.runtime.slots import CANDIDATE, ENDED_BY_EOS, RUNNING, SEED, STREAM, Slots
+from charloom.runtime.state import State
+from charloom.runtime.writer import FinishReason, Writer
+
+ROWS_A_THREAD = 12
+"""Below two tiles of rows, a second thread brings less than it costs."""
+
+
+class Engine(Protocol):
+    """What kernels and twins both are; the arguments are told in `charloom.runtime.twins`."""
+
+    def generate(self, slots: Slots, automaton: Automaton, eos: int, rows: range, steps: int) -> None:
+        """Draw and feed back up to `steps` ids in each of these rows."""
+
+    def read(
+        self, ids: Ids, lengths: Longs, state: Floats, logits: Floats, scores: Floats, trace: Floats
+    ) -> None:
+        """Feed each row's ids."""
+
+
+class Stream:
+    """One text in the making: where it starts, what was asked for, what was written."""
+
+    def __init__(
+        self,
+        model: Model,
+        start: State,
+        settings: SamplerConfig,
+        *,
+        stream: int = 0,
+        candidate: int = 0,
+        automaton: Automaton | None = None,
+        traced: bool = False,
+    ) -> None:
+        self.start, self.settings, self.automaton, self.traced = start, settings, automaton, traced
+        self.stream, self.candidate = stream, candidate
+        self.writer = Writer(model.vocabulary, settings.length, settings.stop)
+        self.ids: list[Ids] = []
+        self.logits: list[Floats] = []
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What one stretch brought to one stream."""
+
+    stream: Stream
+    piece: str
+
+
+class Batch:
+    """Room for `rows` streams. `enter` and `leave` between any two calls of `advance`."""
+
+    def __init__(self, engine: Engine, model: Model, rows: int) -> None:
+        self._engine, self._model = engine, model
+        self._slots = Slots.of(model.config, len(model.vocabulary), rows)
+        self.rows = rows
+        self.streams: list[Stream] = []
+        self._automaton = side_by_side((), len(model.vocabulary))[0]
+        self._starts: dict[int, int] = {}  # of each automaton, by identity, in the common table
+        self._threads = ThreadPoolExecutor(_processors()) if rows >= 2 * ROWS_A_THREAD else None
+
+    @property
+    def free(self) -> int:
+        """How many streams may still enter."""
+        return self.rows - len(self.streams)
+
+    def enter(self, stream: Stream) -> None:
+        """Give a stream the next free row."""
+        slots, b, vocabulary = self._slots, len(self.streams), len(self._model.vocabulary)
+        self.streams.append(stream)
+        slots.state[:, :, b, : self._model.config.hidden] = stream.start.hidden
+        slots.logits[b, :vocabulary] = stream.start.logits
+        slots.added[b, :vocabulary] = stream.settings.added(self._model.vocabulary)
+        slots.options[b] = stream.settings.row()
+        slots.keys[b, SEED], slots.keys[b, STREAM] = stream.settings.seed, stream.stream
+        slots.keys[b, CANDIDATE] = stream.candidate
+        slots.t[b] = slots.counts[b] = slots.used[b] = slots.ended[b] = 0
+        slots.place[b] = -1
+        if stream.settings.no_repeat:
+            self._widen(len(stream.start.ids))
+            slots.history[b, : len(stream.start.ids)] = stream.start.ids
+            slots.used[b] = len(stream.start.ids)
+        if stream.automaton is not None:
+            self._gather(b)
+
+    def leave(self, stream: Stream) -> None:
+        """Take a stream out; the last one takes its row."""
+        at, last = self.streams.index(stream), len(self.streams) - 1
+        if at != last:
+            self._slots.move(last, at)
+        self.streams[at] = self.streams[last]
+        self.streams.pop()
+
+    def advance(self, steps: int) -> list[Progress]:
+        """Up to `steps` more ids for every stream; those that end leave."""
+        slots, rows = self._slots, len(self.streams)
+        if any(stream.settings.no_repeat for stream in self.streams):
+            self._widen(int(slots.used[:rows].max()) + steps)
+        self._resize(steps, any(stream.traced for stream in self.streams))
+        slots.count[:rows] = 0
+        slots.left[:rows] = [stream.writer.left for stream in self.streams]
+        eos = -1 if self._model.vocabulary.eos is None else self._model.vocabulary.eos
+        parts = _shares(rows, 1 if self._threads is None else min(_processors(), rows // ROWS_A_THREAD))
+        if self._threads is None or len(parts) == 1:
+            self._engine.generate(slots, self._automaton, eos, parts[0], steps)
+        else:
+            jobs = [
+                self._threads.submit(self._engine.generate, slots, self._automaton, eos, part, steps)
+                for part in parts
+            ]
+            for job in jobs:
+                job.result()
+        progress = [self._collect(b, stream) for b, stream in enumerate(self.streams)]
+        for each in progress:
+            if each.stream.writer.finish_reason:
+                self.leave(each.stream)
+        return progress
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        if self._threads is not None:
+            self._threads.shutdown()
+
+    def _collect(self, b: int, stream: Stream) -> Progress:
+        slots, n = self._slots, int(self._slots.count[b])
+        ids = slots.drawn[b, :n].copy()
+        stream.ids.append(ids)
+        if stream.traced:
+            stream.logits.append(slots.trace[b, :n, : len(self._model.vocabulary)].copy())
+        ended = slots.ended[b]
+        reason: FinishReason | None = (
+            None if ended == RUNNING else "eos" if ended == ENDED_BY_EOS else "match"
+        )
+        return Progress(stream, stream.writer.feed(ids, reason))
+
+    def _gather(self, entered: int) -> None:
+        """Put the automata of all streams into one table, each once, and every stream in its place there."""
+        place = self._slots.place
+        for b, stream in enumerate(self.streams):
+            if stream.automaton is not None:
+                place[b] = 0 if b == entered else place[b] - self._starts[id(stream.automaton)]
+        running = {id(s.automaton): s.automaton for s in self.streams if s.automaton is not None}
+        self._automaton, starts = side_by_side(list(running.values()), len(self._model.vocabulary))
+        self._starts = dict(zip(running, starts, strict=True))
+        for b, stream in enumerate(self.streams):
+            if stream.automaton is not None:
+                place[b] += self._starts[id(stream.automaton)]
+
+    def _widen(self, width: int) -> None:
+        slots = self._slots
+        if slots.history.shape[1] < width:
+            wider = np.zeros((self.rows, 2 * width), np.int32)
+            wider[:, : slots.history.shape[1]] = slots.history
+            slots.history = wider
+
+    def _resize(self, steps: int, traced: bool) -> None:
+        slots = self._slots
+        if slots.drawn.shape[1] < steps:
+            slots.drawn = np.zeros((self.rows, steps), np.int32)
+        width = slots.drawn.shape[1] if traced else 0
+        if slots.trace.shape[1] != width:
+            slots.trace = np.zeros((self.rows, width, slots.logits.shape[1]), np.float32)
+
+
+def _processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _shares(rows: int, parts: int) -> list[range]:
+    """0…rows in contiguous parts of nearly equal size."""
+    borders = [rows * k // max(parts, 1) for k in range(max(parts, 1) + 1)]
+    return [range(a, b) for a, b in pairwise(borders)]

@@ -1,0 +1,121 @@
+"""Compilation by numba where it exists, with a cache that a read-only install and a missing HOME survive.
+
+The cache lies in `$CHARLOOM_CACHE`, else in the user's cache folder; where neither can be written, code is
+compiled anew each run. An entry is valid while every source file of this folder is what it was: numba alone
+would look at the entry function's own file only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar, cast
+
+numba: Any = None
+try:
+    numba = import_module("numba")
+    caching: Any = import_module("numba.core.caching")
+except ImportError:
+    pass
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+COMPILES = numba is not None
+"""False where numba is missing: the plain functions then run as they are."""
+
+on_compile: list[Callable[[], None]] = []
+"""Called, each once, when something is about to be compiled for lack of a cached result (some seconds)."""
+
+
+def jitable(function: Function) -> Function:
+    """The function itself, which compiled code may call too."""
+    return cast(Function, numba.extending.register_jitable(function)) if COMPILES else function
+
+
+def compiled(function: Function) -> Function:
+    """The function compiled at its first call, without Python's lock, kept in the cache."""
+    if not COMPILES:
+        return function
+    dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
+    try:
+        dispatcher._cache = _Uncached() if cache_folder() is None else _Cache(function)
+    except Exception:  # numba's cache is no public interface: should it change, code still runs, uncached
+        dispatcher._cache = _Uncached()
+    return cast(Function, dispatcher)
+
+
+def cache_folder() -> Path | None:
+    """Where compiled code is kept; None where nothing can be written."""
+    named = os.environ.get("CHARLOOM_CACHE")
+    try:
+        if named:
+            folder = Path(named)
+        else:
+            import platformdirs
+
+            folder = Path(platformdirs.user_cache_dir("charloom"))
+        folder = folder / "compiled"
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except (OSError, RuntimeError):  # RuntimeError: there is no home folder to be found
+        return None
+
+
+def _sources() -> str:
+    """A digest of every source file that compiled code comes from."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _announce() -> None:
+    while on_compile:
+        on_compile.pop()()
+
+
+if COMPILES:
+
+    class _Locator(caching._CacheLocator):
+        """Where a function's compiled code lies, and what it depends on."""
+
+        def __init__(self, function: Callable[..., Any]) -> None:
+            self.name, self.folder = function.__name__, cache_folder()
+
+        def get_cache_path(self) -> str:
+            return str(self.folder)
+
+        def get_source_stamp(self) -> str:
+            return _sources()
+
+        def get_disambiguator(self) -> str:
+            return self.name
+
+        @classmethod
+        def from_function(cls, function: Callable[..., Any], _file: str) -> _Locator:
+            return cls(function)
+
+    class _Implementation(caching.CompileResultCacheImpl):
+        _locator_classes: ClassVar = [_Locator]
+
+    class _Cache(caching.FunctionCache):
+        """numba's cache of a function, which tells `on_compile` when it holds nothing that fits."""
+
+        _impl_class = _Implementation
+
+        def load_overload(self, sig: Any, target_context: Any) -> Any:
+            found = super().load_overload(sig, target_context)
+            if found is None:
+                _announce()
+            return found
+
+    class _Uncached(caching.NullCache):
+        """No cache, but still a word before each compilation."""
+
+        def load_overload(self, sig: Any, target_context: Any) -> None:
+            _announce()

@@ -1,0 +1,62 @@
+"""Chance: Philox4x32-10 under key (seed, stream) and counter (t, candidate), and the inverse CDF.
+
+Philox: J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3",
+SC11, 2011. A draw is a pure function of where it stands, so that a text is the same alone, in a batch,
+resumed, or in another language (`tests/runtime/draw_vectors.json`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from charloom.runtime.arrays import Floats
+from charloom.runtime.compiled import jitable
+
+MOST_SEED = 2**32 - 1
+"""Seeds and streams are 32 bits wide, as Philox's key words are."""
+
+_MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
+_WEYL = 0x9E3779B9, 0xBB67AE85
+_WORD = 0xFFFFFFFF
+
+
+@jitable
+def philox(seed: int, stream: int, t: int, candidate: int) -> tuple[int, int, int, int]:
+    """Four words of 32 bits: key (seed, stream), counter (t, candidate, 0, 0), each below 2^32."""
+    x0, x1, x2, x3 = np.uint64(t), np.uint64(candidate), np.uint64(0), np.uint64(0)
+    k0, k1 = np.uint64(seed), np.uint64(stream)
+    word, half = np.uint64(_WORD), np.uint64(32)
+    for _ in range(10):
+        p0 = np.uint64(_MULTIPLIERS[0]) * x0
+        p1 = np.uint64(_MULTIPLIERS[1]) * x2
+        x0, x1, x2, x3 = (p1 >> half) ^ x1 ^ k0, p1 & word, (p0 >> half) ^ x3 ^ k1, p0 & word
+        k0 = (k0 + np.uint64(_WEYL[0])) & word
+        k1 = (k1 + np.uint64(_WEYL[1])) & word
+    return x0, x1, x2, x3  # type: ignore[return-value]  # numpy's integers are integers
+
+
+@jitable
+def uniform(seed: int, stream: int, t: int, candidate: int) -> np.float32:
+    """A number in [0, 1): the upper 24 bits of Philox's first word over 2^24, exact in float32."""
+    return np.float32(np.float64(philox(seed, stream, t, candidate)[0] >> np.uint64(8)) / 16777216.0)
+
+
+@jitable
+def pick(weights: Floats, u: np.float32) -> int:
+    """The first id whose cumulative weight exceeds `u` times the whole; weights (V,), none negative.
+
+    Inverse transform sampling in id order. Where rounding leaves no such id, the last with a weight.
+    """
+    total = np.float32(0)
+    for weight in weights:
+        total += weight
+    threshold = u * total
+    reached = np.float32(0)
+    last = 0
+    for k in range(len(weights)):
+        if weights[k] > 0:
+            reached += weights[k]
+            last = k
+            if reached > threshold:
+                break
+    return last

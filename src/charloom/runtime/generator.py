@@ -1,0 +1,381 @@
+"""A model that writes: single texts, pieces as they come, many at once, states, and scores of given text."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import count, islice
+
+import numpy as np
+
+from charloom.errors import UsageError
+from charloom.model.folder import Model
+from charloom.runtime.arrays import Floats, Ids, padded
+from charloom.runtime.batch import Batch, Engine, Stream
+from charloom.runtime.options import SamplerConfig
+from charloom.runtime.state import State
+from charloom.runtime.twins import Twins, log_softmax
+from charloom.runtime.weights import Precision, fold
+from charloom.runtime.writer import FinishReason
+from charloom.text.vocabulary import Special
+
+STRETCH = 256  # ids a compiled call: long enough that entering it costs nothing, short enough to interrupt
+READ = 1024  # ids a row that are scored at once: the memory of a call is bounded by it
+STOPPING = 32  # the same where a stop string may end a text before the call does
+AHEAD = 8  # batches of finished texts that may wait for a slow one before them
+BATCH = 256  # streams at once in bulk: beyond it the products get no faster
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A character that might have come, and its log-probability in nats."""
+
+    character: str
+    log_probability: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A generated text and how it came about.
+
+    log_probabilities are the model's own, in nats, one an id drawn (`<eos>` included), before
+    temperature and every other option; top are the likeliest alternatives of each. Both are empty
+    unless asked for.
+    """
+
+    text: str
+    prompt: str
+    temperature: float
+    seed: int
+    stream: int
+    finish_reason: FinishReason
+    log_probabilities: tuple[float, ...] = ()
+    top: tuple[tuple[Alternative, ...], ...] = ()
+
+    @property
+    def characters(self) -> int:
+        """The length of `text`."""
+        return len(self.text)
+
+    @property
+    def log_probability(self) -> float:
+        """The sum of `log_probabilities`, in nats."""
+        return sum(self.log_probabilities)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of one text: log_probabilities (n,) of each id and the entropies (n,) of what was expected, in nats.
+
+    Where nothing comes before the first id (no `<bos>`, no state), its entries are NaN.
+    """
+
+    log_probabilities: Floats
+    entropies: Floats
+
+
+class Generator:
+    """A model ready to write. Safe to share between threads: nothing in it changes."""
+
+    def __init__(self, model: Model, precision: Precision = "float32") -> None:
+        self.model = model
+        self.precision = precision
+        self._engine = _engine(model, precision)
+
+    def sample(
+        self,
+        prompt: str = "",
+        *,
+        settings: SamplerConfig | None = None,
+        seed: int | None = None,
+        stream: int = 0,
+        state: State | None = None,
+        top: int | None = None,
+    ) -> Sample:
+        """One text. `prompt` is read after `state`, if given; `seed` takes the place of the settings' seed.
+
+        `top` asks for log-probabilities, with so many alternatives each. Raises UsageError for an empty
+        prompt where the model has no `<bos>`, and for settings that the model cannot fulfil.
+        """
+        settings = _seeded(settings, seed)
+        start = self.prime(prompt, state)
+        return next(self._samples([(stream, prompt, start)], settings, settings.best_of, top))
+
+    def stream(
+        self,
+        prompt: str = "",
+        *,
+        settings: SamplerConfig | None = None,
+        seed: int | None = None,
+        stream: int = 0,
+        state: State | None = None,
+    ) -> Iterator[str]:
+        """The text of `sample` in pieces, as soon as they are certain."""
+        settings = _seeded(settings, seed)
+        start = self.prime(prompt, state)
+        if settings.best_of > 1:
+            yield next(self._samples([(stream, prompt, start)], settings, settings.best_of, None)).text
+            return
+        batch = Batch(self._engine, self.model, 1)
+        batch.enter(self._stream(start, settings, stream, 0, False))
+        steps = 1
+        while batch.streams:
+            for progress in batch.advance(steps):
+                if progress.piece:
+                    yield progress.piece
+            steps = min(2 * steps, STRETCH // 8)
+
+    def sample_many(
+        self,
+        prompts: Sequence[str] = ("",),
+        *,
+        settings: SamplerConfig | None = None,
+        seed: int | None = None,
+        n: int | None = None,
+        first: int = 0,
+        batch: int = BATCH,
+        top: int | None = None,
+    ) -> Iterator[Sample]:
+        """Texts number `first` to n−1 (None: without end) in order; number i is stream i, of prompt i modulo
+        their number, and the same whatever the batch. Memory does not grow with n.
+        """
+        settings = _seeded(settings, seed)
+        if batch < 1:
+            raise UsageError(f"batch is {batch}; it takes at least 1")
+        primed: dict[str, State] = {}
+
+        def starts() -> Iterator[tuple[int, str, State]]:
+            for i in count(first) if n is None else range(first, n):
+                prompt = prompts[i % len(prompts)]
+                if prompt not in primed:
+                    primed[prompt] = self.prime(prompt)
+                yield i, prompt, primed[prompt]
+
+        return self._samples(starts(), settings, batch, top)
+
+    def prime(self, text: str = "", state: State | None = None, initial: Floats | None = None) -> State:
+        """The state after reading `text`: from `state`, else from the beginning (`<bos>` where there is one).
+
+        `initial` (layers, parts, H) is the network's state before anything is read, zero if None. Raises
+        UsageError where there is nothing to read.
+        """
+        vocabulary = self.model.vocabulary
+        ids = vocabulary.encode(text)
+        fed = vocabulary.rows(ids)
+        if state is None and vocabulary.bos is not None:
+            fed = np.concatenate((np.array([vocabulary.bos], np.int32), fed))
+        if not len(fed):
+            if state is None:
+                raise UsageError("the model has no <bos> and needs some text to begin with; give --prompt")
+            return state
+        if state is None:
+            shape = self.model.config.state_shape()
+            hidden = np.zeros(shape, np.float32) if initial is None else initial
+            start = replace(self._nothing(), hidden=hidden)
+        else:
+            start = state
+        after = self._read([fed], [start], scored=False)[0][0]
+        return replace(after, ids=np.concatenate((start.ids, ids)))
+
+    def logits(self, ids: Ids, state: State | None = None) -> tuple[Floats, State]:
+        """Logits (n, V) after each of `ids` (n,), and the state after the last; nothing is fed beforehand."""
+        start = state if state is not None else self._nothing()
+        rows = self.model.vocabulary.rows(ids)
+        hidden, logits = self._padded([start])
+        trace = np.empty((1, len(rows), logits.shape[1]), np.float32)
+        self._engine.read(
+            rows[None], np.array([len(rows)]), hidden, logits, np.empty((2, 1, 0), np.float32), trace
+        )
+        after = self._unpadded(hidden, logits, 0)
+        read = replace(after, ids=np.concatenate((start.ids, ids)))
+        return trace[0, :, : len(self.model.vocabulary)].copy(), read
+
+    def score(self, texts: Iterable[Ids], batch: int = BATCH) -> Iterator[Scores]:
+        """Log-probability and entropy of each id of each text, in order, each text from the beginning.
+
+        A byte of a character outside the vocabulary has p(`<byte>`)/256. Texts are read `batch` at a
+        time; memory beyond that and the results of one batch does not grow.
+        """
+        waiting: list[Ids] = []
+        for text in texts:
+            waiting.append(text)
+            if len(waiting) == batch:
+                yield from self._score(waiting)
+                waiting = []
+        if waiting:
+            yield from self._score(waiting)
+
+    def continue_score(self, ids: Ids, state: State | None = None) -> tuple[Scores, State]:
+        """`score` of one text that goes on after `state`, and the state at its end: texts of any length,
+        a part at a time.
+        """
+        states, scores = self._read(
+            [self.model.vocabulary.rows(ids)], [state or self._beginning()], scored=True
+        )
+        return self._spelt(ids, scores[0]), replace(states[0], ids=ids[:0])
+
+    def _samples(
+        self,
+        starts: Iterable[tuple[int, str, State]],
+        settings: SamplerConfig,
+        rows: int,
+        top: int | None,
+    ) -> Iterator[Sample]:
+        """Texts in the order of `starts` (number, prompt, state), from `rows` streams in lockstep."""
+        traced = top is not None or settings.best_of > 1
+        batch = Batch(self._engine, self.model, rows)
+        waiting = (
+            (number, prompt, self._stream(start, settings, number, candidate, traced))
+            for number, prompt, start in starts
+            for candidate in range(settings.best_of)
+        )
+        order: deque[tuple[int, str, list[Stream]]] = deque()
+        try:
+            while True:
+                # a slow text holds back those after it: how many may pile up is bounded
+                for number, prompt, stream in islice(
+                    waiting, min(batch.free, AHEAD * rows - sum(len(each[2]) for each in order))
+                ):
+                    if not stream.candidate:
+                        order.append((number, prompt, []))
+                    order[-1][2].append(stream)
+                    batch.enter(stream)
+                if not order:
+                    return
+                batch.advance(STOPPING if settings.stop else STRETCH)
+                while (
+                    order
+                    and all(s.writer.finish_reason for s in order[0][2])
+                    and len(order[0][2]) == settings.best_of
+                ):
+                    number, prompt, streams = order.popleft()
+                    yield max((self._finished(s, prompt, top) for s in streams), key=_likelihood)
+        finally:
+            batch.close()
+
+    def _stream(
+        self, start: State, settings: SamplerConfig, number: int, candidate: int = 0, traced: bool = False
+    ) -> Stream:
+        return Stream(self.model, start, settings, stream=number, candidate=candidate, traced=traced)
+
+    def _finished(self, stream: Stream, prompt: str, top: int | None) -> Sample:
+        assert stream.writer.finish_reason is not None
+        log_probabilities, alternatives = self._likely(stream, top)
+        return Sample(
+            text=stream.writer.text,
+            prompt=prompt,
+            temperature=stream.settings.temperature,
+            seed=stream.settings.seed,
+            stream=stream.stream,
+            finish_reason=stream.writer.finish_reason,
+            log_probabilities=log_probabilities,
+            top=alternatives,
+        )
+
+    def _likely(
+        self, stream: Stream, top: int | None
+    ) -> tuple[tuple[float, ...], tuple[tuple[Alternative, ...], ...]]:
+        """Log-probabilities of the ids whose text was delivered, and their `top` alternatives."""
+        if not stream.traced:
+            return (), ()
+        ids = np.concatenate(stream.ids)
+        kept = stream.writer.ids_kept(ids)
+        normal = log_softmax(np.concatenate(stream.logits)[:kept])
+        chosen = tuple(normal[np.arange(kept), ids[:kept]].tolist())
+        if not top:
+            return chosen, ()
+        best = np.argsort(-normal, axis=1, kind="stable")[:, :top]
+        vocabulary = self.model.vocabulary
+        names = [
+            token.name if isinstance(token, Special) else vocabulary.decode([i])
+            for i, token in enumerate(vocabulary.tokens)
+        ]
+        return chosen, tuple(
+            tuple(Alternative(names[i], float(row[i])) for i in likely)
+            for row, likely in zip(normal, best, strict=True)
+        )
+
+    def _nothing(self) -> State:
+        """The state before anything was read: no logits yet."""
+        vocabulary = len(self.model.vocabulary)
+        hidden = np.zeros(self.model.config.state_shape(), np.float32)
+        return State(hidden, np.full(vocabulary, np.nan, np.float32), np.zeros(0, np.int32))
+
+    def _beginning(self) -> State:
+        """Where a text begins: after `<bos>`, if there is one."""
+        return self._nothing() if self.model.vocabulary.bos is None else self.prime()
+
+    def _score(self, texts: list[Ids]) -> Iterator[Scores]:
+        beginning = self._beginning()
+        fed = [self.model.vocabulary.rows(ids) for ids in texts]
+        _, scores = self._read(fed, [beginning] * len(fed), scored=True)
+        return map(self._spelt, texts, scores)
+
+    def _spelt(self, ids: Ids, scores: Floats) -> Scores:
+        """Scores of rows as scores of ids: each byte of a strange character is one of 256."""
+        log_probabilities = scores[0] - np.where(
+            ids >= len(self.model.vocabulary), np.float32(np.log(256)), np.float32(0)
+        )
+        return Scores(log_probabilities, scores[1])
+
+    def _read(
+        self, rows: Sequence[Ids], starts: Sequence[State], *, scored: bool
+    ) -> tuple[list[State], list[Floats]]:
+        """Feed each row of ids from its state: the states after it and, if asked, scores (2, n) of each."""
+        order = sorted(range(len(rows)), key=lambda b: -len(rows[b]))
+        lengths = np.array([len(rows[b]) for b in order])
+        hidden, logits = self._padded([starts[b] for b in order])
+        longest = int(lengths[0])
+        kept = np.empty((2, len(rows), longest if scored else 0), np.float32)
+        nothing = np.empty((len(rows), 0, logits.shape[1]), np.float32)
+        for begin in range(0, longest, READ):
+            active = int(np.count_nonzero(lengths > begin))
+            width = min(READ, longest - begin)
+            ids = np.zeros((active, width), np.int32)
+            for b in range(active):
+                part = rows[order[b]][begin : begin + width]
+                ids[b, : len(part)] = part
+            scores = np.empty((2, active, width if scored else 0), np.float32)
+            state, after = hidden[:, :, :active].copy(), logits[:active].copy()
+            self._engine.read(ids, lengths[:active] - begin, state, after, scores, nothing[:active])
+            hidden[:, :, :active], logits[:active] = state, after
+            if scored:
+                kept[:, :active, begin : begin + width] = scores
+        place = {b: at for at, b in enumerate(order)}
+        states = [self._unpadded(hidden, logits, place[b]) for b in range(len(rows))]
+        return states, [kept[:, place[b], : len(rows[b])] for b in range(len(rows))] if scored else []
+
+    def _padded(self, states: Sequence[State]) -> tuple[Floats, Floats]:
+        """States as the engine holds them: (layers, parts, B, Hp) and logits (B, Vp)."""
+        config, vocabulary = self.model.config, len(self.model.vocabulary)
+        hidden = np.zeros((config.layers, config.parts, len(states), padded(config.hidden)), np.float32)
+        logits = np.full((len(states), padded(vocabulary)), -np.inf, np.float32)
+        for b, state in enumerate(states):
+            hidden[:, :, b, : config.hidden] = state.hidden
+            logits[b, :vocabulary] = state.logits
+        return hidden, logits
+
+    def _unpadded(self, hidden: Floats, logits: Floats, b: int) -> State:
+        config, vocabulary = self.model.config, len(self.model.vocabulary)
+        return State(
+            hidden[:, :, b, : config.hidden].copy(), logits[b, :vocabulary].copy(), np.zeros(0, np.int32)
+        )
+
+
+def _engine(model: Model, precision: Precision) -> Engine:
+    return Twins(fold(model.config, model.weights, precision))
+
+
+def _seeded(settings: SamplerConfig | None, seed: int | None) -> SamplerConfig:
+    settings = settings or SamplerConfig()
+    return settings if seed is None else replace(settings, seed=seed)
+
+
+def _all_finished(streams: Sequence[Stream], candidates: int) -> bool:
+    return len(streams) == candidates and all(stream.writer.finish_reason for stream in streams)
+
+
+def _likelihood(sample: Sample) -> float:
+    """Nats a drawn id: by the sum, the shortest would always win."""
+    return sample.log_probability / max(len(sample.log_probabilities), 1)

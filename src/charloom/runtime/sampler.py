@@ -1,0 +1,143 @@
+"""The sampler: what happens between logits and a drawn id, each option one pure function on logits (V,).
+
+The order, which clients may rely on:
+
+1. `bias`, `ban`, `only` and the ids that are never drawn: one number added to each logit (-inf forbids)
+2. `match`: what would leave the regular expression is forbidden
+3. frequency and presence penalty
+4. `no_repeat`: what would complete a run of N characters seen before is forbidden, if anything else is left
+5. temperature (0: the largest logit wins, and nothing below applies)
+6. top-k, then top-p, then min-p
+7. the draw: softmax and inverse CDF
+
+The functions work in place, and are plain NumPy that numba can compile.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from charloom.runtime.arrays import Doubles, Floats, Ids
+from charloom.runtime.compiled import jitable
+from charloom.runtime.draw import pick
+
+TEMPERATURE, TOP_K, TOP_P, MIN_P, FREQUENCY, PRESENCE, NO_REPEAT = range(7)
+"""Places in a row of options."""
+
+OPTIONS = 7
+
+
+@jitable
+def keep_matching(logits: Floats, follow: Ids, distance: Ids, place: int, left: int) -> None:
+    """Forbid every id that leaves the automaton, or from which no match can be reached in time.
+
+    follow (S, V) is the next state, -1 for none; distance (S,) how many ids a match is away; `left`
+    ids may be drawn, this one included.
+    """
+    for k in range(follow.shape[1]):
+        then = follow[place, k]
+        if then < 0 or distance[then] > left - 1:
+            logits[k] = -np.inf
+
+
+@jitable
+def penalise(logits: Floats, counts: Ids, frequency: float, presence: float) -> None:
+    """Logit -= count * frequency + (count > 0) * presence; counts (V,) of what was generated so far.
+
+    Source: the OpenAI API reference, "frequency and presence penalties".
+    """
+    for k in range(len(counts)):
+        if counts[k] > 0:
+            logits[k] -= np.float32(counts[k] * frequency + presence)
+
+
+@jitable
+def forbid_repeats(logits: Floats, history: Ids, n: int) -> None:
+    """Forbid every id that would complete a run of n ids that `history` already holds.
+
+    Where that would forbid everything still possible, nothing is forbidden. Source: R. Paulus, C. Xiong,
+    R. Socher, "A deep reinforced model for abstractive summarization", ICLR 2018, section 2.5.
+    """
+    size = len(history)
+    if size < n:
+        return
+    before = logits.copy()
+    for start in range(size - n + 1):
+        same = True
+        for k in range(n - 1):
+            if history[start + k] != history[size - n + 1 + k]:
+                same = False
+                break
+        if same:
+            logits[history[start + n - 1]] = -np.inf
+    if logits.max() == -np.inf:
+        logits[:] = before
+
+
+@jitable
+def keep_top_k(logits: Floats, k: int) -> None:
+    """Keep the k largest logits, ties to the lowest id. Source: A. Fan, M. Lewis, Y. Dauphin,
+    "Hierarchical neural story generation", ACL 2018.
+    """
+    if k >= len(logits):
+        return
+    order = np.argsort(-logits, kind="mergesort")
+    logits[order[k:]] = -np.inf
+
+
+@jitable
+def keep_top_p(logits: Floats, p: float) -> None:
+    """Keep the likeliest ids up to the first whose cumulative probability reaches p, ties to the lowest id.
+
+    Source: A. Holtzman and others, "The curious case of neural text degeneration", ICLR 2020.
+    """
+    order = np.argsort(-logits, kind="mergesort")
+    weights = np.exp(logits[order] - logits[order[0]])
+    cumulative = np.cumsum(weights)
+    kept = 1 + np.searchsorted(cumulative, np.float32(p) * cumulative[-1])
+    logits[order[kept:]] = -np.inf
+
+
+@jitable
+def keep_min_p(logits: Floats, p: float) -> None:
+    """Keep the ids at least p times as likely as the likeliest. Source: M. N. Nguyen and others,
+    "Turning up the heat: min-p sampling for creative and coherent LLM outputs", ICLR 2025.
+    """
+    if p > 0:
+        least = logits.max() + np.float32(np.log(p))
+        for k in range(len(logits)):
+            if logits[k] < least:
+                logits[k] = -np.inf
+
+
+@jitable
+def greedy(logits: Floats) -> int:
+    """The id of the largest logit, ties to the lowest id."""
+    best = 0
+    for k in range(1, len(logits)):
+        if logits[k] > logits[best]:
+            best = k
+    return best
+
+
+@jitable
+def shape(logits: Floats, options: Doubles, counts: Ids, history: Ids) -> None:
+    """Steps 3 to 6 of the order above on logits (V,); options (OPTIONS,), history the ids so far."""
+    if options[FREQUENCY] != 0 or options[PRESENCE] != 0:
+        penalise(logits, counts, options[FREQUENCY], options[PRESENCE])
+    if options[NO_REPEAT] > 0:
+        forbid_repeats(logits, history, int(options[NO_REPEAT]))
+    if options[TEMPERATURE] > 0:
+        logits /= np.float32(options[TEMPERATURE])
+        if options[TOP_K] > 0:
+            keep_top_k(logits, int(options[TOP_K]))
+        if options[TOP_P] < 1:
+            keep_top_p(logits, options[TOP_P])
+        if options[MIN_P] > 0:
+            keep_min_p(logits, options[MIN_P])
+
+
+@jitable
+def draw(logits: Floats, u: np.float32) -> int:
+    """Softmax, then the inverse CDF at `u`."""
+    return pick(np.exp(logits - logits.max()), u)
