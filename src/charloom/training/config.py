@@ -42,6 +42,7 @@ class TrainConfig:
     weight_decay: float = 0.01  # AdamW's own default; matrices only
     clip: float = 1.0  # the gradient's norm: recurrent gradients are heavy-tailed
     warmup: float = 0.02  # share of the budget until the full rate: Adam's second moments settle first
+    decay: bool = True  # half a cosine down to zero at the budget's end: worth more than any other knob
     restarts: float = 0.03  # share of lanes that begin anew at a step, so that cold starts are learned
     evaluate_steps: int = 0  # steps between held-out evaluations; 0 means twenty of them in the budget
     patience: int = 8  # evaluations without a better one before stopping; 0 never stops early

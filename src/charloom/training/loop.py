@@ -81,12 +81,13 @@ class Trainer:
         self.network = Network(model, len(corpus.vocabulary), generator).to(self.place.device)
         self.optimiser = Optimiser(self.network, config)
         self.state = self.network.zero_state(0)
-        self.schedule = Schedule(config.warmup, list(config.plan))
+        self.schedule = Schedule(config.warmup, config.decay, list(config.plan))
         self.step = 0
         self.characters = 0
         self.best = Best()
         self.rate_share = 1.0
         self.retries = 0
+        self.finished = False
         self._validation = HeldOut(corpus.validation, corpus.vocabulary, self.place)
         self._run = run
         self._stop = stop
@@ -136,9 +137,11 @@ class Trainer:
             if self._checkpoint_due(saved) and not ends:
                 yield self.save()
                 saved = self.elapsed()
-        if self._by_clock and reason == "budget":
-            self.schedule.replan(self.step, self.step)
-            yield Planned(self.step, self.step, self.config.evaluate_steps)
+        if reason in ("budget", "patience"):
+            self.finished = True
+            if self.step != self.schedule.steps:
+                self.schedule.replan(self.step, self.step)
+                yield Planned(self.step, self.step, self.config.evaluate_steps)
         if self._evaluated != self.step:
             yield self._evaluate()
         yield SampleDue(self.step, self.network.to_weights())
@@ -150,8 +153,11 @@ class Trainer:
         return self._before + time.perf_counter() - self._started
 
     def resolved(self) -> TrainConfig:
-        """The settings that repeat this run exactly: what was chosen on the way is filled in."""
-        return replace(self.config, plan=tuple(self.schedule.plan))
+        """The settings that repeat this run exactly; the plan of minutes is known when they are spent."""
+        replanned = len(self.schedule.plan) > 1
+        return replace(
+            self.config, plan=tuple(self.schedule.plan) if self.finished and replanned else self.config.plan
+        )
 
     def snapshot(self) -> Checkpoint:
         """All that the next step depends on, copied."""
@@ -166,14 +172,15 @@ class Trainer:
             "best": asdict(self.best),
             "rate_share": self.rate_share,
             "retries": self.retries,
-            "train": asdict(self.resolved()),
+            "plan": self.schedule.plan,
+            "train": asdict(self.config),
         }
         return Checkpoint(self.step, tensors, facts)
 
-    def restore(self, found: Checkpoint) -> None:
+    def restore(self, found: Checkpoint, *, more: bool = False) -> None:
         """Go on from a checkpoint of the same corpus, sizes and settings.
 
-        A budget that the checkpoint has already spent is taken as a new one, on top.
+        With `more`, or where the checkpoint's budget is spent, the settings' budget comes on top.
         """
         facts, train = found.facts, found.facts["train"]
         self._take_over(found)
@@ -182,15 +189,16 @@ class Trainer:
         self.rate_share = facts["rate_share"]
         self.retries = facts["retries"]
         self._before = facts["seconds"]
-        plan = [(step, steps) for step, steps in train["plan"]]
-        if self.step < plan[-1][1]:
-            self.schedule.plan = list(self.config.plan) or plan
-            self.config = replace(
-                self.config, evaluate_steps=train["evaluate_steps"], sample_steps=train["sample_steps"]
-            )
-        else:
-            self._first = self.step
+        self._first = self.step
+        plan = list(self.config.plan) or [(step, steps) for step, steps in facts["plan"]]
+        self.schedule.plan = plan
+        if not self._given_evaluations:
+            every, samples = train["evaluate_steps"], train["sample_steps"]
+            self.config = replace(self.config, evaluate_steps=every, sample_steps=samples)
+            self._given_evaluations = self._given_samples = True
+        if more or self.step >= self.schedule.steps:
             self._deadline += self._before
+            self.schedule.replan(self.step, self.step + self._budget_steps())
 
     def save(self) -> Saved:
         """Write a checkpoint into the run folder."""

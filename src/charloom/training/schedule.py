@@ -16,6 +16,7 @@ class Schedule:
     """The plan of one run: pairs (at this step, so many steps in all), in order of the steps."""
 
     warmup: float  # share of the run
+    decay: bool = True
     plan: list[tuple[int, int]] = field(default_factory=list)
 
     @property
@@ -24,8 +25,8 @@ class Schedule:
         return self.plan[-1][1]
 
     def replan(self, step: int, steps: int) -> None:
-        """From `step` on, count on `steps` in all."""
-        if self.plan and self.plan[-1][0] == step:
+        """From `step` on, count on `steps` in all. Where the plan had ended, a new one begins."""
+        if self.plan and self.plan[-1][0] == step and self.plan[-1][1] != step:
             self.plan.pop()
         self.plan.append((step, max(step, steps)))
 
@@ -35,13 +36,17 @@ class Schedule:
         for k, (start, steps) in enumerate(self.plan):
             if start >= step:
                 break
+            if k and start >= self.plan[k - 1][1]:
+                share = 0.0
             until = min(step, self.plan[k + 1][0]) if k + 1 < len(self.plan) else step
             share += (1 - share) * (until - start) / max(1, steps - start)
         return min(1.0, share)
 
     def rate(self, step: int) -> float:
-        """Share of the full rate at `step`: a linear rise, then half a cosine down to zero."""
+        """Share of the full rate at `step`: a linear rise, then (with decay) half a cosine down to zero."""
         done = self.done(step)
         if done < self.warmup:
             return min(1.0, self.done(step + 1) / self.warmup)
+        if not self.decay:
+            return 1.0
         return 0.5 + 0.5 * math.cos(math.pi * (done - self.warmup) / (1 - self.warmup or 1.0))

@@ -1,0 +1,5 @@
+"""`python -m charloom`."""
+
+from charloom.cli import main
+
+main()

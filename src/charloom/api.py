@@ -1,0 +1,263 @@
+"""The joiner: what needs two rooms at once meets here. `train`, `load`, and the model they give."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from charloom import run as runs
+from charloom import settings as settings_room
+from charloom.errors import MissingExtraError, RunError, UsageError
+from charloom.model import card, folder
+from charloom.model.config import ModelConfig
+from charloom.model.folder import Model, Weights
+from charloom.runtime.generator import Generator, Sample
+from charloom.runtime.options import SamplerConfig
+from charloom.settings import Settings
+from charloom.text import corpus as corpus_room
+from charloom.text.corpus import Corpus
+
+if TYPE_CHECKING:
+    from charloom.training.events import Event
+
+PIECE = 2**16  # characters scored at a time: memory stays flat however long the text is
+SAMPLE_LENGTH = 200  # of the samples on the way: a few lines of a terminal
+PROMPTS = ("Today ", "today ")  # the lesson's, for a model that cannot begin by itself
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a text is predicted: `nats` in all, `characters` in the text."""
+
+    nats: float
+    characters: int
+
+    @property
+    def nats_per_character(self) -> float:
+        """Mean negative log-likelihood, in nats."""
+        return self.nats / self.characters
+
+    @property
+    def bits_per_character(self) -> float:
+        """The same in bits: what a perfect compressor with this model would need."""
+        return self.nats_per_character / math.log(2)
+
+
+class CharacterModel:
+    """A trained model: it writes (`generate`, `stream`, `sample`) and judges (`score`)."""
+
+    def __init__(self, model: Model, path: Path | None = None, precision: str = "float32") -> None:
+        self.model = model
+        self.path = path
+        self._precision = precision
+
+    @cached_property
+    def generator(self) -> Generator:
+        """The runtime, compiled or loaded on first use."""
+        return Generator(self.model, self._precision)  # type: ignore[arg-type]
+
+    def settings(self, **options: Any) -> SamplerConfig:
+        """The model's default sampling settings, with these over them; raises UsageError."""
+        return SamplerConfig(**{**self.model.sampling, **options})
+
+    def generate(self, prompt: str = "", **options: Any) -> str:
+        """New text after `prompt`; options are those of `SamplerConfig` (temperature, length, seed, …)."""
+        return self.sample(prompt, **options).text
+
+    def stream(self, prompt: str = "", **options: Any) -> Iterator[str]:
+        """The text of `generate`, in pieces as they are written."""
+        return self.generator.stream(prompt, settings=self.settings(**options))
+
+    def sample(self, prompt: str = "", *, top: int | None = None, **options: Any) -> Sample:
+        """`generate` and what is known of it: seed, finish reason; log-probabilities if `top` is given."""
+        return self.generator.sample(prompt, settings=self.settings(**options), top=top)
+
+    def score(self, text: str) -> Score:
+        """Nats of `text` read as one stream from its beginning. Raises UsageError for an empty text."""
+        if not text:
+            raise UsageError("the text to score is empty")
+        ids = self.model.vocabulary.encode(text)
+        total, state = 0.0, None
+        for start in range(0, len(ids), PIECE):
+            scores, state = self.generator.continue_score(ids[start : start + PIECE], state)
+            found = scores.log_probabilities
+            total -= float(found[~_nan(found)].sum(dtype="float64"))
+        return Score(total, len(text))
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """What training measured: step, characters, held-out nats a character."""
+        return self.model.metrics
+
+
+def load(path: str | Path, *, precision: str = "float32") -> CharacterModel:
+    """The model in a folder. Raises ModelError for one that is missing, damaged, hostile or too new."""
+    return CharacterModel(folder.read(Path(path)), Path(path), precision)
+
+
+def train(
+    *corpora: str | Path,
+    out: str | Path | None = None,
+    preset: str = "auto",
+    overwrite: bool = False,
+    on_event: Callable[[Any], None] = lambda event: None,
+    **options: Any,
+) -> CharacterModel:
+    """Train on files, folders or catalog names (none: the embedded `python-docs`), and load the best.
+
+    Options are the keys of the configuration's sections (`minutes`, `hidden`, `documents`, …). The run
+    folder is `out`, or a new one in `runs/`. Raises DataError, RunError, UsageError, DivergedError.
+    """
+    flags: dict[str, dict[str, Any]] = {}
+    for name, value in options.items():
+        flags.setdefault(settings_room.section_of(name), {})[name] = value
+    chosen = settings_room.resolve(preset=preset, corpus=map(str, corpora), flags=flags)
+    path = None
+    for event in training(chosen, out=Path(out) if out is not None else None, overwrite=overwrite):
+        if isinstance(event, Prepared):
+            path = event.run
+        on_event(event)
+    assert path is not None
+    return load(path)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The text is encoded, the run folder made, everything chosen; `reasons` by `section.key`."""
+
+    run: Path
+    corpus: Corpus
+    model: ModelConfig
+    reasons: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """What the weights of `step` write."""
+
+    step: int
+    sample: Sample
+
+
+def training(
+    settings: Settings,
+    *,
+    out: Path | None = None,
+    overwrite: bool = False,
+    resume: Path | None = None,
+    more: bool = False,
+    stdin: BinaryIO | None = None,
+    stop: Callable[[], str] = lambda: "",
+    progress: Callable[[Any], None] | None = None,
+) -> Iterator[Event | Prepared | Sampled]:
+    """Prepare a text and train on it, yielding everything that happens; records go into the run folder.
+
+    `stop` may name a reason to end after any step. With `resume` the settings are those that the run
+    was started with, and it goes on from its newest whole checkpoint; with `more`, their budget comes on
+    top of what was spent.
+    """
+    try:
+        from charloom.training import auto, checkpoint
+        from charloom.training.events import Evaluated, Finished, SampleDue
+        from charloom.training.loop import Trainer
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingExtraError("training", "train") from error
+
+    data = settings.build("data")
+    lesson = settings.preset == "lesson"
+    corpus = corpus_room.prepare(settings.corpus, data, specials=not lesson, stdin=stdin, progress=progress)
+    train_config = settings.build("train")
+    choice = auto.Choice({}, {}) if lesson else auto.choose(corpus, train_config, _known(settings))
+    model_config = settings.build("model", choice.values.get("model"))
+    train_config = settings.build("train", choice.values.get("train"))
+    sampling = settings.build("sample")
+    data = replace(data, documents=corpus.documents)
+    run = resume or runs.create(out, corpus.name, overwrite=overwrite)
+    trainer = Trainer(corpus, model_config, train_config, run, stop=stop)
+    described = card.write(model_config, corpus.vocabulary, corpus.provenance)
+    saved_sampling = {key: getattr(sampling, key) for key in settings_room.SAMPLE_KEYS}
+
+    def write_settings() -> None:
+        resolved = {"data": data, "model": model_config, "train": trainer.resolved(), "sample": sampling}
+        folder.replace_file(run / runs.CONFIG, settings_room.write(settings, resolved, choice.reasons))
+
+    if resume:
+        found, passed = checkpoint.latest(run)
+        if found is None:
+            raise RunError(
+                f"{run}: no whole checkpoint to resume from; {'; '.join(passed) or 'train it anew'}"
+            )
+        trainer.restore(found, more=more)
+        runs.trim(run, found.step)
+    else:
+        folder.create(
+            run,
+            config=model_config,
+            vocabulary=corpus.vocabulary,
+            card=described,
+            sampling=saved_sampling,
+            provenance=corpus.provenance,
+        )
+        write_settings()
+    yield Prepared(run, corpus, model_config, choice.reasons)
+    prompt = _prompt(corpus)
+    for event in trainer.train():
+        if isinstance(event, SampleDue):
+            sample = _draw(model_config, corpus, event.weights, prompt, train_config.seed)
+            runs.append(run / runs.SAMPLES, {"step": event.step, **record(sample)})
+            yield Sampled(event.step, sample)
+            continue
+        if isinstance(event, Evaluated):
+            metrics = {key: _number(value) for key, value in asdict(event).items()}
+            runs.append(run / runs.METRICS, metrics)
+        if isinstance(event, Finished) and event.reason in ("budget", "patience"):
+            write_settings()
+        yield event
+
+
+def record(sample: Sample) -> dict[str, Any]:
+    """A sample as programs read it."""
+    return {
+        "text": sample.text,
+        "prompt": sample.prompt,
+        "temperature": sample.temperature,
+        "seed": sample.seed,
+        "stream": sample.stream,
+        "finish_reason": sample.finish_reason,
+        "characters": sample.characters,
+    }
+
+
+def _known(settings: Settings) -> dict[str, dict[str, Any]]:
+    """What the user or the preset has fixed, so that `auto` leaves it alone."""
+    return {section: settings.values(section) for section in ("model", "train")}
+
+
+def _draw(config: ModelConfig, corpus: Corpus, weights: Weights, prompt: str, seed: int) -> Sample:
+    model = Model(config=config, vocabulary=corpus.vocabulary, weights=weights)
+    sampling = SamplerConfig(temperature=0.8, length=SAMPLE_LENGTH, seed=seed)  # the lesson's most readable
+    return Generator(model).sample(prompt, settings=sampling)
+
+
+def _prompt(corpus: Corpus) -> str:
+    """Nothing where the model can begin by itself; else a prompt of the lesson, or its first character."""
+    vocabulary = corpus.vocabulary
+    if vocabulary.bos is not None:
+        return ""
+    known = set(vocabulary.characters)
+    return next((prompt for prompt in PROMPTS if set(prompt) <= known), str(vocabulary.characters[0]))
+
+
+def _number(value: Any) -> Any:
+    """JSON has no NaN."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _nan(values: Any) -> Any:
+    return values != values

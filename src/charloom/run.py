@@ -1,0 +1,94 @@
+"""A run folder: its name, its settings, and the records that grow while it trains.
+
+A run folder is a model folder plus `config.toml`, `metrics.jsonl`, `samples.jsonl` and `checkpoints/`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from charloom.errors import ModelError, RunError
+from charloom.model.folder import WEIGHTS, replace_file
+
+RUNS = Path("runs")
+CONFIG, METRICS, SAMPLES = "config.toml", "metrics.jsonl", "samples.jsonl"
+
+
+def create(out: Path | None, name: str, *, overwrite: bool = False) -> Path:
+    """An empty run folder: `out`, or `runs/NAME`, or the first free `runs/NAME-2`, ….
+
+    Raises RunError where `out` exists (without `overwrite`) or cannot be made.
+    """
+    try:
+        if out is None:
+            RUNS.mkdir(exist_ok=True)
+            return _first_free(name)
+        if overwrite and out.exists():
+            if not (out / CONFIG).is_file():
+                raise RunError(f"{out}: exists and is no run, so it is not overwritten; choose another --out")
+            shutil.rmtree(out)
+        out.mkdir(parents=True)
+    except FileExistsError:
+        raise RunError(f"{out}: exists; choose another --out, or --overwrite it, or --resume it") from None
+    except OSError as error:
+        raise RunError(
+            f"{error.filename or out}: cannot be made ({error.strerror}); choose another --out"
+        ) from error
+    return out
+
+
+def _first_free(name: str) -> Path:
+    count = 1
+    while True:
+        folder = RUNS / (name if count == 1 else f"{name}-{count}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            count += 1
+        else:
+            return folder
+
+
+def newest() -> Path:
+    """The run in `runs/` whose model was written last; raises ModelError where there is none."""
+    found = [folder for folder in RUNS.iterdir() if (folder / WEIGHTS).is_file()] if RUNS.is_dir() else []
+    if not found:
+        raise ModelError(f"no MODEL was named and {RUNS}/ holds none; charloom train makes one")
+    return max(found, key=lambda folder: (folder / WEIGHTS).stat().st_mtime_ns)
+
+
+def append(path: Path, record: Mapping[str, Any]) -> None:
+    """Add one line to a file of JSON lines; raises RunError where it cannot be written."""
+    try:
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(json.dumps(record) + "\n")
+    except OSError as error:
+        raise RunError(
+            f"{path}: cannot be written ({error.strerror}); what was there before is kept"
+        ) from error
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    """A file of JSON lines; a last line that was cut off is left out, a missing file has none."""
+    if not path.is_file():
+        return []
+    return list(_whole(path.read_text("utf-8").splitlines()))
+
+
+def trim(run: Path, step: int) -> None:
+    """Forget the records of steps after `step`, which a resumed run takes again."""
+    for name in (METRICS, SAMPLES):
+        kept = [record for record in records(run / name) if record["step"] <= step]
+        replace_file(run / name, "".join(json.dumps(record) + "\n" for record in kept).encode("utf-8"))
+
+
+def _whole(lines: Iterable[str]) -> Iterable[dict[str, Any]]:
+    for line in lines:
+        try:
+            yield json.loads(line)
+        except ValueError:  # the process died while it wrote this line
+            return

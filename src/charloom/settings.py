@@ -1,0 +1,216 @@
+"""Where settings come from: TOML file < environment < `--set section.key=value` < flag.
+
+Everything is a key of one section: `[data]`, `[model]`, `[train]`, `[sample]`, each a frozen dataclass that
+checks its values. In the environment `CHARLOOM_TRAIN_MINUTES=5` is `train.minutes`. A preset fills in
+what nobody named. The resolved file is saved with a run, reasons as comments, and repeats it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from charloom.errors import UsageError
+from charloom.model.config import ModelConfig
+from charloom.runtime.options import SamplerConfig
+from charloom.text.config import DataConfig
+from charloom.training.batches import LESSON_WINDOW
+from charloom.training.config import TrainConfig
+
+SECTIONS: Mapping[str, type[Any]] = {
+    "data": DataConfig,
+    "model": ModelConfig,
+    "train": TrainConfig,
+    "sample": SamplerConfig,
+}
+ENVIRONMENT = "CHARLOOM_"
+SAMPLE_KEYS = ("temperature", "top_k", "top_p", "length")  # what a model folder keeps as its defaults
+
+BUDGETS = ("minutes", "epochs", "steps")
+
+Values = dict[str, dict[str, Any]]
+
+PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "auto": {},
+    "lesson": {  # as the lesson tells it: one-hot, hidden 64, Adam 0.01, a text a step, no specials
+        "data": {"documents": "line", "normalize": "none"},
+        "model": {"cell": "lstm", "layers": 1, "hidden": 64, "embedding": 0, "dropout": 0.0},
+        "train": {
+            "layout": "windows",
+            "window": LESSON_WINDOW,
+            "optimiser": "adam",
+            "rate": 0.01,
+            "warmup": 0.0,
+            "decay": False,
+            "clip": 0.0,
+            "precision": "float32",
+            "patience": 0,
+        },
+    },
+    "tiny": {"model": {"layers": 1, "hidden": 128}},
+    "small": {"model": {"layers": 1, "hidden": 256}},
+    "base": {"model": {"layers": 1, "hidden": 512}},
+    "large": {"model": {"layers": 2, "hidden": 768}},
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was named, by section; the rest is the preset's and the dataclasses' own."""
+
+    preset: str
+    corpus: tuple[str, ...]
+    given: Values
+
+    def values(self, section: str, chosen: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """One section's settings: what was given, over `chosen`, over the preset's."""
+        return {**PRESETS[self.preset].get(section, {}), **(chosen or {}), **self.given.get(section, {})}
+
+    def build(self, section: str, chosen: Mapping[str, Any] | None = None) -> Any:
+        """The section's dataclass; raises UsageError for a value out of its range."""
+        return SECTIONS[section](**_typed(section, self.values(section, chosen)))
+
+
+def resolve(
+    *,
+    preset: str = "",
+    corpus: Iterable[str] = (),
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    sets: Iterable[str] = (),
+    flags: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Settings:
+    """Join the sources of settings, the later over the earlier.
+
+    Raises UsageError for an unknown section or key (naming the nearest) and for a file that is not TOML.
+    """
+    given: Values = {}
+    found = _read(file) if file else {}
+    preset = preset or str(found.pop("preset", "auto"))
+    corpus = tuple(corpus) or tuple(found.pop("corpus", ()))
+    found.pop("corpus", None)
+    if preset not in PRESETS:
+        raise UsageError(f"preset {preset!r} is not known; choose one of {', '.join(PRESETS)}")
+    for section, values in found.items():
+        if not isinstance(values, dict):
+            raise UsageError(f"{file}: {section!r} is no section; there are {', '.join(SECTIONS)}")
+        _take(given, section, values, str(file))
+    for name, text in sorted((environment or {}).items()):
+        section, _, key = name.removeprefix(ENVIRONMENT).lower().partition("_")
+        if name.startswith(ENVIRONMENT) and section in SECTIONS and key:
+            _take(given, section, {key: _parsed(text)}, name)
+    for assignment in sets:
+        name, equals, text = assignment.partition("=")
+        section, dot, key = name.strip().partition(".")
+        if not equals or not dot:
+            raise UsageError(f"--set {assignment}: it takes section.key=value, such as train.rate=0.003")
+        _take(given, section, {key: _parsed(text)}, f"--set {name}")
+    for section, values in (flags or {}).items():
+        _take(given, section, values, section)
+    return Settings(preset, tuple(corpus), given)
+
+
+def write(settings: Settings, resolved: Mapping[str, Any], reasons: Mapping[str, str]) -> bytes:
+    """The resolved file: every key of every section, with the reason of what was chosen beside it."""
+    lines = [
+        "# written by charloom; `charloom train --config` and this file repeat the run",
+        f"preset = {_toml(settings.preset)}",
+        f"corpus = {_toml(settings.corpus)}",
+    ]
+    for section, config in resolved.items():
+        values = asdict(config)
+        if section == "sample":
+            values = {key: values[key] for key in SAMPLE_KEYS}
+        lines += ["", f"[{section}]"]
+        for key, value in values.items():
+            reason = reasons.get(f"{section}.{key}", "")
+            lines.append(f"{key} = {_toml(value)}" + (f"  # {reason}" if reason else ""))
+    return ("\n".join(lines) + "\n").encode("utf-8", "surrogatepass")
+
+
+def section_of(key: str) -> str:
+    """The section that a key belongs to; raises UsageError, naming the nearest, for one of none."""
+    for section, config in SECTIONS.items():
+        if key in (field.name for field in fields(config)):
+            return section
+    known = [field.name for config in SECTIONS.values() for field in fields(config)]
+    raise UsageError(f"there is no option {key!r}{_nearest(key, known)}")
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read ({error.strerror or error})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: not valid TOML ({error})") from error
+
+
+def _take(given: Values, section: str, values: Mapping[str, Any], where: str) -> None:
+    if section not in SECTIONS:
+        raise UsageError(f"{where}: there is no section {section!r}{_nearest(section, SECTIONS)}")
+    known = [field.name for field in fields(SECTIONS[section])]
+    for key, value in values.items():
+        if key not in known:
+            raise UsageError(f"{where}: [{section}] has no key {key!r}{_nearest(key, known)}")
+        taken = given.setdefault(section, {})
+        if key in BUDGETS and value:  # a later budget takes the place of an earlier one, its plan included
+            for other in (*BUDGETS, "plan"):
+                taken.pop(other, None)
+        taken[key] = value
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), 1)
+    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}"
+
+
+def _parsed(text: str) -> Any:
+    """A TOML value, or else the text itself, so that strings need no quotes."""
+    try:
+        return tomllib.loads(f"value = {text.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _typed(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists as tuples, 90/5/5 as three numbers, whole numbers as floats where a float is meant."""
+    kinds = {field.name: str(field.type) for field in fields(SECTIONS[section])}
+    typed: dict[str, Any] = {}
+    for key, value in values.items():
+        if key == "fractions" and isinstance(value, str):
+            value = _fractions(value)
+        if isinstance(value, list):
+            value = tuple(tuple(item) if isinstance(item, list) else item for item in value)
+        elif kinds[key].startswith("tuple[str") and isinstance(value, str):
+            value = tuple(value.split(","))
+        if kinds[key] == "float" and type(value) is int:
+            value = float(value)
+        wanted = {"bool": bool, "int": int, "str": str}.get(kinds[key])
+        if wanted and type(value) is not wanted:
+            if wanted is str and isinstance(value, int | float):
+                value = str(value)
+            else:
+                raise UsageError(f"{section}.{key} is {value!r}; it takes {_KINDS[wanted]}")
+        typed[key] = value
+    return typed
+
+
+_KINDS = {bool: "true or false", int: "a whole number", str: "a text"}
+
+
+def _fractions(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(share) for share in text.split("/"))
+    except ValueError:
+        raise UsageError(f"fractions are {text!r}; they are three percentages such as 90/5/5") from None
+
+
+def _toml(value: Any) -> str:
+    """JSON's scalars, strings and arrays are TOML's, but for one control character."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
