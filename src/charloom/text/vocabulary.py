@@ -268,6 +268,28 @@ class Utf8Decoder(codecs.BufferedIncrementalDecoder):
         return data[:stop].decode("utf-8", LENIENT), stop
 
 
+class FirstAppearances:
+    """The distinct characters of a text that comes in pieces, each with its first position."""
+
+    def __init__(self) -> None:
+        self.positions: dict[str, int] = {}
+        self.length = 0  # characters so far
+        self._seen = np.zeros(POINTS, dtype=np.bool_)
+        self._ascii = b""
+
+    def add(self, text: str) -> None:
+        """The next piece."""
+        points = code_points(text)
+        if points.dtype != np.uint8 or points.tobytes().translate(None, self._ascii):
+            new = np.flatnonzero(~self._seen[points])
+            distinct, first = np.unique(points[new], return_index=True)
+            for i in np.sort(new[first]).tolist():
+                self.positions[text[i]] = self.length + i
+            self._seen[distinct] = True
+            self._ascii = bytes(np.flatnonzero(self._seen[:128]).tolist())
+        self.length += len(text)
+
+
 def code_points(text: str) -> CodePoints:
     """The code points of a text, (n,), in the type that is quickest to come by."""
     if text.isascii():

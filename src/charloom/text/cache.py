@@ -1,0 +1,41 @@
+"""The folder where fetched and encoded texts are kept: `CHARLOOM_CACHE`, or the system's place for caches."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import platformdirs
+
+
+def folder(name: str) -> Path:
+    """The cache's sub-folder `name`, made if need be; where that cannot be written, one that ends with us."""
+    path = (
+        Path(os.environ.get("CHARLOOM_CACHE") or platformdirs.user_cache_dir("charloom", appauthor=False))
+        / name
+    )
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
+    except OSError:
+        path = _temporary() / name
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file in one step: a reader finds the old one or the new one, never a half."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    partial.write_bytes(data)
+    partial.replace(path)
+
+
+@functools.cache
+def _temporary() -> Path:
+    path = tempfile.mkdtemp(prefix="charloom-")
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return Path(path)

@@ -1,0 +1,65 @@
+"""How a text is to be read: the `[data]` settings, and what is told while it is done."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from charloom.errors import UsageError
+
+Documents = Literal["auto", "whole", "line", "blank"]
+DOCUMENTS = ("auto", "whole", "line", "blank")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Everything that decides what ids a text becomes. Raises UsageError for a value out of its range.
+
+    `fractions` are percentages: training, validation, test. `text`, `condition` and `source` name the
+    columns of a table, by name or by number from 0; `validation` is a file or corpus of its own.
+    """
+
+    documents: Documents = "auto"  # most people do not know that there is a choice; the guess is told
+    fractions: tuple[float, float, float] = (90, 5, 5)  # training text matters most, 5 % measures well enough
+    unit: Literal["char", "byte"] = "char"  # a character is what people write; bytes are for everything else
+    normalize: Literal["nfc", "none"] = (
+        "nfc"  # one way to write é, one kind of line end: fewer things to learn
+    )
+    encoding: str = "utf-8"  # a wrong guess would train on garbage, so nothing else is tried unasked
+    text: tuple[str, ...] = ()  # empty: the column called "text", or the only one
+    condition: tuple[str, ...] = ()  # empty: the labels of the catalog entry, if it has some
+    source: str = ""  # empty: nothing is translated
+    validation: str = ""  # empty: a part of the text itself
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("documents", self.documents, DOCUMENTS),
+            ("unit", self.unit, ("char", "byte")),
+            ("normalize", self.normalize, ("nfc", "none")),
+        ):
+            if value not in allowed:
+                raise UsageError(f"{name}: {value!r} is none of {', '.join(allowed)}")
+        total = math.fsum(self.fractions)
+        if len(self.fractions) != 3 or min(self.fractions) < 0 or not math.isclose(total, 100):
+            given = "/".join(f"{fraction:g}" for fraction in self.fractions)
+            raise UsageError(f"fractions: {given} are not three percentages that sum to 100, such as 90/5/5")
+        if not self.fractions[0]:
+            raise UsageError("fractions: nothing is left to train on; give the first one more than 0")
+        try:
+            b"a".decode(self.encoding)
+        except UnicodeError:
+            return  # an encoding with more than a byte a character
+        except (LookupError, ValueError):
+            raise UsageError(
+                f"encoding: there is none called {self.encoding!r}; utf-8, latin-1, cp1252 are some"
+            ) from None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a text has been read: `done` bytes of `total` (None: unknown), and at what."""
+
+    done: int
+    total: int | None
+    doing: Literal["downloading", "checking", "reading", "encoding"]

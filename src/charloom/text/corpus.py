@@ -1,0 +1,262 @@
+"""Texts become ids on disk: read once, encoded once, then memory-mapped from the cache.
+
+Nothing grows with the corpus but the files: the first pass reads and normalises the sources, deals
+documents to the parts and notes which characters the training part has; the second turns the parts
+into ids (`parts`). The cache entry is keyed by the contents and by everything that decides the ids.
+
+One whole text: `<bos>` text, for each part, cut by position. Documents: `<bos>` text `<eos>` after each
+other, dealt by a hash of the text, so that duplicates never straddle the split.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+import tempfile
+import unicodedata
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from charloom.errors import DataError, ModelError
+from charloom.text import cache
+from charloom.text.config import DataConfig, Progress
+from charloom.text.documents import Mode
+from charloom.text.parts import Part, encode_documents, encode_whole, open_part
+from charloom.text.reading import Reading, read
+from charloom.text.sources import BLOCK, Collection, Report, collect
+from charloom.text.vocabulary import BOS, BYTE, EOS, SEP, Vocabulary
+
+__all__ = ["Corpus", "DataConfig", "Part", "Progress", "prepare"]
+
+FORMAT = 1  # of a cache entry
+DEFAULT = "python-docs"  # every Python carries it
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """An encoded text: `train`, `validation` and `test`, and what is known of it.
+
+    `name` suits a folder's name. `documents` is how the text was cut: "whole", "line", "blank", "file"
+    (each file a document) or "row" (of a table); `guess` the reason if that was guessed, else "".
+    `conditions` gives each condition's values in the order of the labels' numbers. `provenance` is
+    JSON: names, hashes, licences, characters, and how the text was split.
+    """
+
+    name: str
+    vocabulary: Vocabulary
+    train: Part
+    validation: Part
+    test: Part
+    documents: Mode
+    guess: str
+    conditions: Mapping[str, tuple[str, ...]]
+    provenance: Mapping[str, Any]
+    folder: Path
+
+
+def prepare(
+    corpora: Sequence[str | Path] = (),
+    data: DataConfig | None = None,
+    *,
+    specials: bool = True,
+    stdin: BinaryIO | None = None,
+    progress: Report = lambda _: None,
+) -> Corpus:
+    """Encode these texts, or find them encoded in the cache.
+
+    `corpora` are paths, globs, folders, "-" (`stdin`) or names of the catalog; none means "python-docs".
+    Without `specials` the vocabulary has no specials, and holds the characters of all parts.
+
+    Raises DataError for a text that cannot be read as asked, DownloadError, MissingExtraError.
+    """
+    data = data or DataConfig()
+    root = cache.folder("corpora")
+    try:
+        spool = Path(tempfile.mkdtemp(prefix="new-", dir=root))
+        try:
+            return _prepare(list(corpora) or [DEFAULT], data, specials, stdin, progress, root, spool)
+        finally:
+            shutil.rmtree(spool, ignore_errors=True)
+    except OSError as error:
+        raise DataError(
+            f"{error.filename or root}: {error.strerror or error}; make room, "
+            "or set CHARLOOM_CACHE to another folder"
+        ) from error
+
+
+def _prepare(
+    corpora: list[str | Path],
+    data: DataConfig,
+    specials: bool,
+    stdin: BinaryIO | None,
+    progress: Report,
+    root: Path,
+    spool: Path,
+) -> Corpus:
+    collections = [collect(c, stdin=stdin, spool=spool / "stdin", progress=progress) for c in corpora]
+    held_out = [
+        collect(c, stdin=None, spool=spool, progress=progress)
+        for c in ([data.validation] if data.validation else [])
+    ]
+    total = sum(collection.size() for collection in collections + held_out)
+    hashes, done = [], 0
+    for collection in collections + held_out:
+        hashes.append(collection.sha256(progress, done, total))
+        done += collection.size()
+    key = _key(collections + held_out, hashes, len(held_out), data, specials)
+    folder = root / key
+    meta = _valid(folder)
+    if meta is None:
+        entry = spool / "entry"
+        entry.mkdir()
+        reading = read(collections, held_out, data, entry, specials, progress)
+        _write_entry(entry, reading, data, specials, progress)
+        meta = _publish(entry, folder)
+    named = [_provenance(c, sha) for c, sha in zip(collections + held_out, hashes, strict=True)]
+    return _open(folder, meta, data, collections, named)
+
+
+def _write_entry(entry: Path, reading: Reading, data: DataConfig, specials: bool, progress: Report) -> None:
+    """The second pass: vocabulary, ids, and meta.json last."""
+    names = _specials(reading.mode, data) if specials else ()
+    vocabulary = (
+        Vocabulary.of_bytes(names)
+        if data.unit == "byte"
+        else Vocabulary.of_characters(reading.characters, names)
+    )
+    done = 0
+
+    def report(size: int) -> None:
+        progress(Progress(done + size, reading.bytes, "encoding"))
+
+    described: dict[str, Any] = {}
+    if reading.mode == "whole":
+        for text, cuts in reading.cuts.items():
+            described |= encode_whole(entry, text, cuts, vocabulary, report)
+            done += (entry / text).stat().st_size
+    else:
+        for name in PARTS:
+            described[name] = encode_documents(entry, name, vocabulary, report)
+            done += (entry / f"{name}.text").stat().st_size
+    meta = {
+        "format": FORMAT,
+        "documents": reading.mode,
+        "guess": reading.guess,
+        "conditions": reading.conditions,
+        "vocabulary": vocabulary.to_json(),
+        "parts": described,
+        "files": {path.name: _checksum(path) for path in sorted(entry.iterdir())},
+    }
+    (entry / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+
+
+def _specials(mode: Mode, data: DataConfig) -> tuple[str, ...]:
+    return (
+        BOS,
+        *([EOS] if mode != "whole" else []),
+        *([SEP] if data.source else []),
+        *([BYTE] if data.unit == "char" else []),
+    )
+
+
+def _key(
+    collections: list[Collection], hashes: list[str], held_out: int, data: DataConfig, specials: bool
+) -> str:
+    """What decides the ids, hashed: contents, settings, and the versions of our format and of Unicode."""
+    decisive = asdict(data) | {"validation": held_out}
+    kinds = [
+        ([source.kind + source.packed for source in c.sources], c.entry.name if c.entry else "")
+        for c in collections
+    ]
+    text = json.dumps(
+        [FORMAT, unicodedata.unidata_version, decisive, specials, hashes, kinds], sort_keys=True
+    )
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
+
+
+def _valid(folder: Path) -> dict[str, Any] | None:
+    """The description of a cache entry that is whole, else None."""
+    try:
+        meta: dict[str, Any] = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        if meta["format"] == FORMAT and all(_checksum(folder / n) == c for n, c in meta["files"].items()):
+            Vocabulary.from_json(meta["vocabulary"])
+            return meta
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ModelError):
+        pass
+    return None
+
+
+def _checksum(path: Path) -> list[int]:
+    """Size and CRC-32: enough to know a broken disk or a broken copy from a whole one."""
+    crc = 0
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            crc = zlib.crc32(block, crc)
+        return [file.tell(), crc]
+
+
+def _publish(entry: Path, folder: Path) -> dict[str, Any]:
+    """Move a finished entry to its place, unless somebody else was quicker."""
+    for _ in range(2):
+        try:
+            entry.replace(folder)
+            break
+        except OSError:
+            if (meta := _valid(folder)) is not None:
+                return meta
+            shutil.rmtree(folder, ignore_errors=True)
+    meta = _valid(folder)
+    if meta is None:
+        raise DataError(f"{folder}: cannot be written; remove it, or set CHARLOOM_CACHE to another folder")
+    return meta
+
+
+def _provenance(collection: Collection, sha256: str) -> dict[str, Any]:
+    told: dict[str, Any] = {"name": collection.name, "sha256": sha256, "files": len(collection.sources)}
+    if collection.skipped:
+        told["skipped"] = collection.skipped
+    if collection.entry:
+        told |= {"licence": collection.entry.licence, "source": collection.entry.source}
+    return told
+
+
+def _open(
+    folder: Path,
+    meta: dict[str, Any],
+    data: DataConfig,
+    collections: list[Collection],
+    named: list[dict[str, Any]],
+) -> Corpus:
+    vocabulary = Vocabulary.from_json(meta["vocabulary"])
+    conditions = {name: tuple(values) for name, values in meta["conditions"].items()}
+    parts = {
+        name: open_part(folder, name, meta["parts"][name], vocabulary, len(conditions)) for name in PARTS
+    }
+    more = f"-and-{len(collections) - 1}-more" if len(collections) > 1 else ""
+    split = {
+        "by": "position" if meta["documents"] == "whole" else "hash of the document",
+        "fractions": list(data.fractions),
+        "validation": named[-1]["name"] if data.validation else "",
+    }
+    return Corpus(
+        name=collections[0].name + more,
+        vocabulary=vocabulary,
+        documents=meta["documents"],
+        guess=meta["guess"],
+        conditions=conditions,
+        provenance={
+            "corpora": named,
+            "characters": sum(part.characters for part in parts.values()),
+            "documents": meta["documents"],
+            "split": split,
+            "python": sys.version.split()[0],
+        },
+        folder=folder,
+        **parts,
+    )

@@ -1,0 +1,285 @@
+"""Training, validation and test as files: first their texts, then their ids.
+
+A part is written in two passes. `TextWriter` puts its normalised text into one UTF-8 file, and for
+documents a table beside it; once the vocabulary is known, `encode` turns that file into ids.
+
+    NAME.text        UTF-8 (unit "byte": the bytes themselves), documents one after another
+    NAME.table       documents only: int64 (n, 4): bytes and characters of the source, of the text
+    NAME.labels      documents only: int32 (n, conditions): the number of each label
+    NAME.ids         rows of the model, the narrowest unsigned type
+    NAME.documents   documents only: int64 (n + 1,): where each begins among the ids, and the end
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from charloom.text.decoding import BYTES
+from charloom.text.documents import Document
+from charloom.text.sources import BLOCK
+from charloom.text.vocabulary import (
+    BOS,
+    EOS,
+    POINTS,
+    SEP,
+    SPECIALS,
+    CodePoints,
+    Utf8Decoder,
+    Vocabulary,
+    code_points,
+)
+
+Array = npt.NDArray[Any]
+STAND_IN = {name: POINTS + i for i, name in enumerate(SPECIALS)}  # see Vocabulary.encode_points
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a corpus, memory-mapped and read-only.
+
+    `ids` (n,): rows of the model, never virtual ids. `documents` (d + 1,): where each document begins,
+    and the end; None for one whole text. `labels` (d, conditions): a number into each condition's
+    values. `characters` and `bytes` count the text that is scored: no specials, no sources.
+    """
+
+    ids: Array
+    documents: npt.NDArray[np.int64] | None
+    labels: npt.NDArray[np.int32]
+    characters: int
+    bytes: int
+    unit: str
+    _text: npt.NDArray[np.uint8]
+    _table: npt.NDArray[np.int64]
+
+    def text(self) -> str:
+        """The part's normalised text; its documents one after another."""
+        return _decoded(self._text) if self.documents is None else "".join(self.texts())
+
+    def texts(self, limit: int | None = None) -> Iterator[str]:
+        """The texts of the first `limit` documents; of a whole text, the text alone."""
+        if self.documents is None:
+            yield self.text()
+            return
+        ends = 0
+        for source_bytes, _, text_bytes, _ in self._table[:limit].tolist():
+            ends += source_bytes + text_bytes
+            yield _decoded(self._text[ends - text_bytes : ends])
+
+    def sources(self, limit: int | None = None) -> Iterator[str]:
+        """The texts that the first `limit` documents translate; empty where they translate none."""
+        start = 0
+        for source_bytes, _, text_bytes, _ in self._table[:limit].tolist():
+            yield _decoded(self._text[start : start + source_bytes])
+            start += source_bytes + text_bytes
+
+    def utf8(self) -> npt.NDArray[np.uint8]:
+        """The bytes of the part's text (and sources), memory-mapped, documents one after another."""
+        return self._text
+
+
+class TextWriter:
+    """The first pass: texts go to disk as they come."""
+
+    def __init__(self, folder: Path, name: str, unit: str) -> None:
+        self.characters = 0
+        self.bytes = 0
+        self.documents = 0
+        self._codec = _codec(unit)
+        self._rows, self._numbers = array("q"), array("i")
+        self._text = (folder / f"{name}.text").open("wb")
+        self._table = (folder / f"{name}.table").open("wb")
+        self._labels = (folder / f"{name}.labels").open("wb")
+
+    def encoded(self, text: str) -> bytes:
+        """A text as it goes to disk."""
+        return text.encode(*self._codec)
+
+    def add(self, text: str) -> None:
+        """The next piece of one whole text."""
+        data = self.encoded(text)
+        self._text.write(data)
+        self.characters += len(text)
+        self.bytes += len(data)
+
+    def add_document(self, document: Document, data: bytes, labels: list[int]) -> None:
+        """The next document; `data` is its encoded text, `labels` the numbers of its labels."""
+        source = self.encoded(document.source) if document.source else b""
+        self._text.write(source + data)
+        self._rows.extend((len(source), len(document.source), len(data), len(document.text)))
+        self._numbers.extend(labels)
+        if len(self._rows) > BLOCK:
+            self._flush()
+        self.characters += len(document.text)
+        self.bytes += len(data)
+        self.documents += 1
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        self._flush()
+        for file in (self._text, self._table, self._labels):
+            file.close()
+
+    def _flush(self) -> None:
+        self._rows.tofile(self._table)
+        self._numbers.tofile(self._labels)
+        del self._rows[:], self._numbers[:]
+
+
+def encode_whole(
+    folder: Path,
+    text: str,
+    cuts: Mapping[str, tuple[int, int]],
+    vocabulary: Vocabulary,
+    report: Callable[[int], None],
+) -> dict[str, dict[str, Any]]:
+    """The second pass for one whole text: the file `text` is cut by characters into parts.
+
+    `cuts` gives each part's first and last character (exclusive), in the order of the text. Returns
+    what `describe` needs of each part.
+    """
+    described: dict[str, dict[str, Any]] = {}
+    pieces = _characters(folder / text, vocabulary.unit)
+    piece = ""
+    at = 0  # bytes
+    for name, (start, stop) in cuts.items():
+        begin, left = at, stop - start
+        with (folder / f"{name}.ids").open("wb") as file:
+            writer = _IdWriter(file, vocabulary)
+            if left and vocabulary.bos is not None:
+                writer.add(np.array([STAND_IN[BOS]], dtype=np.uint32))
+            while left:
+                piece = piece or next(pieces)
+                taken, piece = piece[:left], piece[left:]
+                left -= len(taken)
+                writer.add(code_points(taken))
+                at += len(taken.encode(*_codec(vocabulary.unit)))
+                report(at)
+        described[name] = {
+            "ids": writer.count, "characters": stop - start, "bytes": at - begin, "documents": None,
+            "text": [text, begin, at],
+        }  # fmt: skip
+    return described
+
+
+def encode_documents(
+    folder: Path, name: str, vocabulary: Vocabulary, report: Callable[[int], None]
+) -> dict[str, Any]:
+    """The second pass for documents, many at a time. Returns what `describe` needs of the part."""
+    table = _mapped(folder / f"{name}.table", np.int64).reshape(-1, 4)
+    at = 0  # bytes
+    with (
+        (folder / f"{name}.text").open("rb") as text,
+        (folder / f"{name}.ids").open("wb") as file,
+        (folder / f"{name}.documents").open("wb") as starts,
+    ):
+        writer = _IdWriter(file, vocabulary)
+        for rows in _batches(table):
+            data = text.read(int(rows[:, 0].sum() + rows[:, 2].sum()))
+            at += len(data)
+            points = code_points(data.decode(*_codec(vocabulary.unit)))
+            writer.add_documents(points, rows).tofile(starts)
+            report(at)
+        np.array([writer.count], dtype=np.int64).tofile(starts)
+    return {
+        "ids": writer.count, "characters": int(table[:, 3].sum()), "bytes": int(table[:, 2].sum()),
+        "documents": len(table), "text": [f"{name}.text", 0, at],
+    }  # fmt: skip
+
+
+def open_part(
+    folder: Path, name: str, described: Mapping[str, Any], vocabulary: Vocabulary, conditions: int
+) -> Part:
+    """Map a part that was written into `folder`."""
+    text, start, stop = described["text"]
+    count = described["documents"]
+    whole = count is None
+    return Part(
+        ids=_mapped(folder / f"{name}.ids", narrowest(len(vocabulary))),
+        documents=None if whole else _mapped(folder / f"{name}.documents", np.int64),
+        labels=(
+            np.zeros((0, 0), np.int32)
+            if whole or not conditions
+            else _mapped(folder / f"{name}.labels", np.int32).reshape(-1, conditions)
+        ),
+        characters=described["characters"],
+        bytes=described["bytes"],
+        unit=vocabulary.unit,
+        _text=_mapped(folder / text, np.uint8)[start:stop],
+        _table=np.zeros((0, 4), np.int64)
+        if whole
+        else _mapped(folder / f"{name}.table", np.int64).reshape(-1, 4),
+    )
+
+
+def _decoded(utf8: npt.NDArray[np.uint8]) -> str:
+    return Utf8Decoder().decode(utf8.tobytes(), True)
+
+
+def narrowest(rows: int) -> np.dtype[Any]:
+    """The narrowest unsigned type that numbers so many rows."""
+    return np.min_scalar_type(max(0, rows - 1))
+
+
+class _IdWriter:
+    def __init__(self, file: Any, vocabulary: Vocabulary) -> None:
+        self.count = 0
+        self._file = file
+        self._vocabulary = vocabulary
+        self._type = narrowest(len(vocabulary))
+
+    def add(self, points: CodePoints) -> Array:
+        ids = self._vocabulary.encode_points(points)
+        self._vocabulary.rows(ids).astype(self._type).tofile(self._file)
+        self.count += len(ids)
+        return ids
+
+    def add_documents(self, points: CodePoints, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Write documents, `<bos>` source `<sep>` text `<eos>` each; returns where they begin."""
+        before, vocabulary = self.count, self._vocabulary
+        ends = np.cumsum(rows[:, 1] + rows[:, 3])
+        starts = np.concatenate([[0], ends[:-1]])
+        if vocabulary.bos is None or vocabulary.eos is None:
+            self.add(points)
+            return before + starts
+        columns, marks = [starts, ends], [STAND_IN[BOS], STAND_IN[EOS]]
+        if vocabulary.sep is not None:
+            columns.insert(1, starts + rows[:, 1])
+            marks.insert(1, STAND_IN[SEP])
+        places = np.stack(columns, axis=1).ravel()
+        ids = self.add(np.insert(points.astype(np.uint32), places, np.tile(marks, len(rows))))
+        return before + np.flatnonzero(ids == vocabulary.bos)
+
+
+def _characters(path: Path, unit: str) -> Iterator[str]:
+    decoder = Utf8Decoder()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            yield block.decode(BYTES) if unit == "byte" else decoder.decode(block)
+
+
+def _batches(table: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
+    """Rows of about a block's bytes each, one at least."""
+    start = 0
+    while start < len(table):
+        sizes = table[start : start + 2**14, [0, 2]].sum(axis=1).cumsum()
+        stop = start + max(1, int(np.searchsorted(sizes, BLOCK)))
+        yield table[start:stop]
+        start = stop
+
+
+def _codec(unit: str) -> tuple[str, str]:
+    return (BYTES, "strict") if unit == "byte" else ("utf-8", "surrogatepass")
+
+
+def _mapped(path: Path, dtype: npt.DTypeLike) -> Array:
+    """A read-only memory map; an empty array for an empty file, which cannot be mapped."""
+    if path.stat().st_size == 0:
+        return np.zeros(0, dtype)
+    return np.memmap(path, dtype, mode="r")

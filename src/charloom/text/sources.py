@@ -1,0 +1,201 @@
+"""Which files a corpus is, and their bytes: files, folders, globs, standard input, compressed or not."""
+
+from __future__ import annotations
+
+import bz2
+import glob
+import gzip
+import hashlib
+import io
+import lzma
+import shutil
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import BinaryIO, Literal, cast
+
+from charloom.errors import DataError, MissingExtraError
+from charloom.text import catalog
+from charloom.text.config import Progress
+
+Kind = Literal["text", "csv", "tsv", "jsonl", "parquet"]
+TABLES: dict[str, Kind] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+}
+PACKED = (".gz", ".bz2", ".xz", ".zst")
+BLOCK = 2**18  # bytes read at a time: its code points still fit a processor's second cache
+
+Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file: `label` is what messages call it."""
+
+    path: Path
+    label: str
+
+    @property
+    def packed(self) -> str:
+        """The suffix of its compression, or ""."""
+        suffix = PurePath(self.label).suffix.lower()
+        return suffix if suffix in PACKED else ""
+
+    @property
+    def kind(self) -> Kind:
+        """What its name says it holds."""
+        name = PurePath(self.label)
+        return TABLES.get((name.with_suffix("") if self.packed else name).suffix.lower(), "text")
+
+    def open(self) -> BinaryIO:
+        """Its bytes, decompressed. Raises DataError, or MissingExtraError for .zst."""
+        try:
+            match self.packed:
+                case ".gz":
+                    return cast(BinaryIO, gzip.open(self.path, "rb"))
+                case ".bz2":
+                    return cast(BinaryIO, bz2.open(self.path, "rb"))
+                case ".xz":
+                    return cast(BinaryIO, lzma.open(self.path, "rb"))
+                case ".zst":
+                    return _open_zstandard(self.path)
+                case _:
+                    return self.path.open("rb")
+        except OSError as error:
+            raise unreadable(self.label, error) from error
+
+    def blocks(self, size: int = BLOCK) -> Iterator[bytes]:
+        """Its bytes, decompressed, `size` at a time. Raises DataError where they are damaged."""
+        with self.open() as file:
+            while True:
+                try:
+                    block = file.read(size)
+                except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+                    raise self._damaged(error) from error
+                except Exception as error:
+                    if type(error).__name__ != "ZstdError":  # its module is there only if it is installed
+                        raise
+                    raise self._damaged(error) from error
+                if not block:
+                    return
+                yield block
+
+    def _damaged(self, error: Exception) -> DataError:
+        if not self.packed:
+            return unreadable(self.label, error)
+        return DataError(
+            f"{self.label}: damaged, or not a {self.packed} file ({error}); fetch or pack it again"
+        )
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What one corpus argument stands for: its files, in a fixed order.
+
+    `skipped` counts the files of a folder that are no text. `entry` is the catalog's, if it is one.
+    """
+
+    name: str
+    sources: tuple[Source, ...]
+    skipped: int = 0
+    entry: catalog.Entry | None = field(default=None)
+
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(source.path.stat().st_size for source in self.sources)
+
+    def sha256(self, progress: Report, done: int, total: int) -> str:
+        """Of the file; of several, of one line each: hash, two spaces, name (as `sha256sum` writes it)."""
+        listing = hashlib.sha256()
+        for source in self.sources:
+            try:
+                with source.path.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+                    done += file.tell()
+            except OSError as error:
+                raise unreadable(source.label, error) from error
+            progress(Progress(done, total, "checking"))
+            if len(self.sources) == 1:
+                return digest
+            listing.update(f"{digest}  {PurePath(source.label).name}\n".encode("utf-8", "surrogateescape"))
+        return listing.hexdigest()
+
+
+def collect(corpus: str | Path, *, stdin: BinaryIO | None, spool: Path, progress: Report) -> Collection:
+    """The files of one corpus argument: a path, a glob, "-", or a name of the catalog.
+
+    A name of the catalog wins over a file called the same (which is `./NAME`). Standard input is copied
+    to `spool`, since a text is read more than once. Raises DataError if there is no such thing.
+    """
+    if corpus == "-":
+        if stdin is None:
+            raise DataError("-: there is no standard input here; give a file")
+        spool.mkdir(parents=True, exist_ok=True)
+        with (spool / "stdin").open("wb") as file:
+            shutil.copyfileobj(stdin, file, BLOCK)
+        return Collection("stdin", (Source(spool / "stdin", "standard input"),))
+    if isinstance(corpus, str) and catalog.known(corpus):
+        entry = catalog.find(corpus)
+        files = catalog.fetch(corpus, progress)
+        return Collection(entry.name.replace(":", "-"), tuple(Source(p, p.name) for p in files), 0, entry)
+    path = Path(corpus)
+    if path.is_dir():
+        return _folder(path)
+    if path.exists():
+        return Collection(_stem(path), (Source(path, str(path)),))
+    if glob.has_magic(str(corpus)):
+        found = glob.glob(str(corpus), recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
+        matches = sorted(p for p in map(Path, found) if p.is_file())
+        if not matches:
+            raise DataError(f"{corpus}: no file matches; quote the pattern, or give a folder")
+        return Collection(_stem(matches[0]), tuple(Source(p, str(p)) for p in matches))
+    raise catalog.unknown(str(corpus))
+
+
+def unreadable(label: str, error: Exception) -> DataError:
+    """A file that the system will not read."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return DataError(f"{label}: cannot be read ({reason}); look at its name and permissions")
+
+
+def _folder(folder: Path) -> Collection:
+    files = sorted(
+        (p for p in folder.rglob("*") if p.is_file() and not _hidden(p.relative_to(folder))),
+        key=lambda p: p.relative_to(folder).as_posix(),
+    )
+    sources = (Source(path, str(path)) for path in files)
+    texts = tuple(s for s in sources if s.packed or s.kind == "parquet" or _is_text(s.path))
+    if not texts:
+        raise DataError(f"{folder}: no text file lies in this folder")
+    return Collection(folder.resolve().name, texts, len(files) - len(texts))
+
+
+def _hidden(path: PurePath) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _is_text(path: Path) -> bool:
+    """Whether the first bytes could be text: no NUL, unless a byte order mark explains them."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(8192)
+    except OSError as error:
+        raise unreadable(str(path), error) from error
+    return bool(head) and (b"\0" not in head or head.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")))
+
+
+def _stem(path: Path) -> str:
+    return path.name.split(".")[0] or path.name.strip(".")
+
+
+def _open_zstandard(path: Path) -> BinaryIO:
+    try:
+        import zstandard
+    except ImportError:
+        raise MissingExtraError("reading .zst", "data") from None
+    return io.BufferedReader(cast(io.RawIOBase, zstandard.open(path, "rb")))
