@@ -27,7 +27,7 @@ from charloom.text import cache
 from charloom.text.config import DataConfig, Progress
 from charloom.text.documents import Mode
 from charloom.text.parts import Part, encode_documents, encode_whole, open_part
-from charloom.text.reading import Reading, read
+from charloom.text.reading import PARTS, Reading, read
 from charloom.text.sources import BLOCK, Collection, Report, collect
 from charloom.text.vocabulary import BOS, BYTE, EOS, SEP, Vocabulary
 
@@ -35,7 +35,6 @@ __all__ = ["Corpus", "DataConfig", "Part", "Progress", "prepare"]
 
 FORMAT = 1  # of a cache entry
 DEFAULT = "python-docs"  # every Python carries it
-PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ documents a table beside it; once the vocabulary is known, `encode` turns that f
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,6 @@ class TextWriter:
         self.bytes = 0
         self.documents = 0
         self._codec = _codec(unit)
-        self._rows, self._numbers = array("q"), array("i")
         self._text = (folder / f"{name}.text").open("wb")
         self._table = (folder / f"{name}.table").open("wb")
         self._labels = (folder / f"{name}.labels").open("wb")
@@ -108,28 +107,31 @@ class TextWriter:
         self.characters += len(text)
         self.bytes += len(data)
 
-    def add_document(self, document: Document, data: bytes, labels: list[int]) -> None:
-        """The next document; `data` is its encoded text, `labels` the numbers of its labels."""
-        source = self.encoded(document.source) if document.source else b""
-        self._text.write(source + data)
-        self._rows.extend((len(source), len(document.source), len(data), len(document.text)))
-        self._numbers.extend(labels)
-        if len(self._rows) > BLOCK:
-            self._flush()
-        self.characters += len(document.text)
-        self.bytes += len(data)
-        self.documents += 1
+    def add_documents(
+        self, documents: Sequence[Document], encoded: Sequence[bytes], labels: Sequence[Sequence[int]]
+    ) -> None:
+        """The next documents: `encoded` are their texts, `labels` the numbers of their labels, if any."""
+        sources = [self.encoded(document.source) for document in documents]
+        self._text.write(b"".join(chain.from_iterable(zip(sources, encoded, strict=True))))
+        table = np.array(
+            [
+                [len(source) for source in sources],
+                [len(document.source) for document in documents],
+                [len(data) for data in encoded],
+                [len(document.text) for document in documents],
+            ],
+            dtype=np.int64,
+        )
+        table.T.tofile(self._table)
+        np.array(labels, dtype=np.int32).tofile(self._labels)
+        self.characters += int(table[3].sum())
+        self.bytes += int(table[2].sum())
+        self.documents += len(documents)
 
     def close(self) -> None:
         """Nothing more comes."""
-        self._flush()
         for file in (self._text, self._table, self._labels):
             file.close()
-
-    def _flush(self) -> None:
-        self._rows.tofile(self._table)
-        self._numbers.tofile(self._labels)
-        del self._rows[:], self._numbers[:]
 
 
 def encode_whole(

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import compress
 from pathlib import Path
+
+import numpy as np
 
 from charloom.errors import DataError, UsageError
 from charloom.text.config import DataConfig, Progress
 from charloom.text.decoding import text_blocks
-from charloom.text.documents import Document, Mode, guess, lines, paragraphs, place
+from charloom.text.documents import Document, Mode, guess, lines, paragraphs, places
 from charloom.text.parts import TextWriter
 from charloom.text.sources import Collection, Report, Source
 from charloom.text.tables import Columns, rows
 from charloom.text.vocabulary import FirstAppearances
 
 SAMPLE = 2**18  # characters that the guess of the documents looks at
-PIECE = 2**16  # characters of documents that are looked through at a time
+PIECE = 2**17  # characters of documents that are dealt at a time
+PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -161,52 +164,80 @@ def _read_documents(
     mode: Mode,
     reason: str,
 ) -> Reading:
-    first, second = _borders(data, bool(held_out))
-    total = _size([*collections, *held_out])
-    writers = {name: TextWriter(folder, name, data.unit) for name in ("train", "validation", "test")}
     conditions = _conditions(collections, data)
-    numbers = [{value: i for i, value in enumerate(values)} for values in conditions.values()]
-    seen, unseen = FirstAppearances(), FirstAppearances()
-    waiting: list[str] = []
-    size = 0
-    dealt = chain(
-        ((document, False) for document in documents(collections, mode, data)),
-        ((document, True) for document in documents(held_out, mode, data)),
-    )
-    while piece := list(islice(dealt, 256)):
-        for document, apart in piece:
-            encoded = writers["train"].encoded(document.text)
-            at = place(encoded)
-            name = (
-                "validation" if apart else "train" if at < first else "validation" if at < second else "test"
-            )
-            if len(document.labels) != len(numbers):
-                raise DataError(
-                    "a document without labels is among those with; give texts with the same columns"
-                )
-            labels = [
-                known.setdefault(v, len(known)) for known, v in zip(numbers, document.labels, strict=True)
-            ]
-            writers[name].add_document(document, encoded, labels)
-            size += len(encoded)
-            if data.unit == "byte":
-                continue
-            if name == "train":
-                waiting.append(document.source)
-                waiting.append(document.text)
-            elif not specials:
-                unseen.add(document.source + document.text)
-        seen.add("".join(waiting))
-        waiting.clear()
-        progress(Progress(size, total, "reading"))
-    for writer in writers.values():
-        writer.close()
-    counts = {name: writer.documents for name, writer in writers.items()}
-    _check(collections, data, sum(counts.values()), counts["train"], counts["validation"], "documents")
-    characters = tuple(dict.fromkeys((*seen.positions, *unseen.positions)))
+    dealer = _Dealer(folder, data, conditions, specials)
+    total = _size([*collections, *held_out])
+    first, second = _borders(data, bool(held_out))
+    for group, borders in ((collections, (first, second)), (held_out, (0.0, 100.0))):
+        for piece in _pieces(documents(group, mode, data)):
+            dealer.deal(piece, borders)
+            progress(Progress(dealer.bytes, total, "reading"))
+    counts = dealer.close()
+    _check(collections, data, sum(counts), counts[0], counts[1], "documents")
+    characters = tuple(dict.fromkeys((*dealer.seen.positions, *dealer.elsewhere.positions)))
     _check_variety(collections, data, characters)
-    named = {name: list(known) for name, known in zip(conditions, numbers, strict=True)}
-    return Reading(mode, reason, characters, named, {}, size)
+    named = {name: list(known) for name, known in zip(conditions, dealer.numbers, strict=True)}
+    return Reading(mode, reason, characters, named, {}, dealer.bytes)
+
+
+class _Dealer:
+    """Deals documents to the parts, many at a time, and notes the characters of the training part.
+
+    `elsewhere` are those of the other parts, where there are no specials to write them with.
+    """
+
+    def __init__(
+        self, folder: Path, data: DataConfig, conditions: Mapping[str, Sequence[str]], specials: bool
+    ) -> None:
+        self.seen, self.elsewhere = FirstAppearances(), FirstAppearances()
+        self.numbers = [{value: i for i, value in enumerate(values)} for values in conditions.values()]
+        self.bytes = 0
+        self._writers = [TextWriter(folder, name, data.unit) for name in PARTS]
+        self._noted = (
+            [] if data.unit == "byte" else [self.seen] if specials else [self.seen, *[self.elsewhere] * 2]
+        )
+
+    def deal(self, piece: list[Document], borders: tuple[float, float]) -> None:
+        """Write these documents, each to the part that its place among the borders gives."""
+        encoded = [self._writers[0].encoded(document.text) for document in piece]
+        self.bytes += sum(map(len, encoded))
+        parts = np.searchsorted(borders, places(encoded), side="right")
+        for number, writer in enumerate(self._writers):
+            mask = (parts == number).tolist()
+            chosen = list(compress(piece, mask))
+            labels = [self._labels(document.labels) for document in chosen] if self.numbers else []
+            writer.add_documents(chosen, list(compress(encoded, mask)), labels)
+            if number < len(self._noted):
+                self._noted[number].add("".join(document.source + document.text for document in chosen))
+
+    def close(self) -> list[int]:
+        """Nothing more comes; the number of documents in each part."""
+        for writer in self._writers:
+            writer.close()
+        return [writer.documents for writer in self._writers]
+
+    def _labels(self, labels: Sequence[str]) -> list[int]:
+        if len(labels) != len(self.numbers):
+            raise DataError(
+                "a document without labels is among those with; give tables with the same columns"
+            )
+        return [
+            known.setdefault(value, len(known)) for known, value in zip(self.numbers, labels, strict=True)
+        ]
+
+
+def _pieces(stream: Iterator[Document]) -> Iterator[list[Document]]:
+    """Lists of documents, of about `PIECE` characters each."""
+    piece: list[Document] = []
+    size = 0
+    for document in stream:
+        piece.append(document)
+        size += len(document.text)
+        if size > PIECE:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece
 
 
 def _borders(data: DataConfig, apart: bool) -> tuple[float, float]:
