@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -15,6 +18,19 @@ LANES = 16
 """Rows of vectors are padded to a multiple of this: one AVX-512 register, two of AVX2, four of NEON."""
 
 
+LINE = 64
+"""Bytes of a cache line."""
+
+
 def padded(size: int) -> int:
     """`size` rounded up to a multiple of `LANES`."""
     return -(-size // LANES) * LANES
+
+
+def aligned(shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
+    """Zeros that begin at a cache line: a vector that straddles two lines takes twice the time to load."""
+    kind = np.dtype(dtype)
+    size = math.prod(shape) * kind.itemsize
+    raw = np.zeros(size + LINE, np.uint8)
+    offset = -raw.ctypes.data % LINE
+    return raw[offset : offset + size].view(kind).reshape(shape)

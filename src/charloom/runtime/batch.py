@@ -92,6 +92,9 @@ class Batch:
         slots.keys[b, CANDIDATE] = stream.candidate
         slots.t[b] = slots.counts[b] = slots.used[b] = slots.ended[b] = 0
         slots.place[b] = -1
+        # a character of unit byte takes up to 4 ids; a match is held to so many bytes, which is safe
+        ids_a_character = 4 if self._model.vocabulary.unit == "byte" and stream.automaton is None else 1
+        slots.left[b] = ids_a_character * stream.settings.length
         if stream.settings.no_repeat:
             self._widen(len(stream.start.ids))
             slots.history[b, : len(stream.start.ids)] = stream.start.ids
@@ -114,7 +117,6 @@ class Batch:
             self._widen(int(slots.used[:rows].max()) + steps)
         self._resize(steps, any(stream.traced for stream in self.streams))
         slots.count[:rows] = 0
-        slots.left[:rows] = [stream.writer.left for stream in self.streams]
         eos = -1 if self._model.vocabulary.eos is None else self._model.vocabulary.eos
         parts = _shares(rows, 1 if self._threads is None else min(_processors(), rows // ROWS_A_THREAD))
         if self._threads is None or len(parts) == 1:

@@ -11,8 +11,9 @@ import numpy as np
 
 from charloom.errors import UsageError
 from charloom.model.folder import Model
-from charloom.runtime.arrays import Floats, Ids, padded
+from charloom.runtime.arrays import Floats, Ids, aligned, padded
 from charloom.runtime.batch import Batch, Engine, Stream
+from charloom.runtime.compiled import COMPILES
 from charloom.runtime.options import SamplerConfig
 from charloom.runtime.state import State
 from charloom.runtime.twins import Twins, log_softmax
@@ -349,8 +350,9 @@ class Generator:
     def _padded(self, states: Sequence[State]) -> tuple[Floats, Floats]:
         """States as the engine holds them: (layers, parts, B, Hp) and logits (B, Vp)."""
         config, vocabulary = self.model.config, len(self.model.vocabulary)
-        hidden = np.zeros((config.layers, config.parts, len(states), padded(config.hidden)), np.float32)
-        logits = np.full((len(states), padded(vocabulary)), -np.inf, np.float32)
+        hidden: Floats = aligned((config.layers, config.parts, len(states), padded(config.hidden)))
+        logits: Floats = aligned((len(states), padded(vocabulary)))
+        logits.fill(-np.inf)
         for b, state in enumerate(states):
             hidden[:, :, b, : config.hidden] = state.hidden
             logits[b, :vocabulary] = state.logits
@@ -364,7 +366,12 @@ class Generator:
 
 
 def _engine(model: Model, precision: Precision) -> Engine:
-    return Twins(fold(model.config, model.weights, precision))
+    network = fold(model.config, model.weights, precision)
+    if not COMPILES:
+        return Twins(network)
+    from charloom.runtime.kernels import Kernels
+
+    return Kernels(network)
 
 
 def _seeded(settings: SamplerConfig | None, seed: int | None) -> SamplerConfig:

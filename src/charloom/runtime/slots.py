@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from charloom.model.config import ModelConfig
-from charloom.runtime.arrays import Bytes, Doubles, Floats, Ids, Longs, padded
+from charloom.runtime.arrays import Bytes, Doubles, Floats, Ids, Longs, aligned, padded
 from charloom.runtime.sampler import OPTIONS
 
 RUNNING, ENDED_BY_EOS, ENDED_BY_MATCH = range(3)
@@ -39,10 +39,10 @@ class Slots:
     def of(cls, config: ModelConfig, vocabulary: int, rows: int) -> Slots:
         """Empty slots for so many streams of a model with V = `vocabulary`."""
         wide, hidden = padded(vocabulary), padded(config.hidden)
-        return cls(
-            state=np.zeros((config.layers, config.parts, rows, hidden), np.float32),
-            logits=np.full((rows, wide), -np.inf, np.float32),
-            added=np.zeros((rows, wide), np.float32),
+        slots = cls(
+            state=aligned((config.layers, config.parts, rows, hidden)),
+            logits=aligned((rows, wide)),
+            added=aligned((rows, wide)),
             options=np.zeros((rows, OPTIONS)),
             keys=np.zeros((rows, 3), np.int64),
             t=np.zeros(rows, np.int64),
@@ -56,6 +56,8 @@ class Slots:
             ended=np.zeros(rows, np.int8),
             trace=np.zeros((rows, 0, wide), np.float32),
         )
+        slots.logits.fill(-np.inf)
+        return slots
 
     def move(self, source: int, target: int) -> None:
         """Copy one row over another."""

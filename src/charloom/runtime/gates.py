@@ -1,0 +1,116 @@
+"""What comes after the products, on whole vectors: the cells' gates, softmax, and the 8-bit form of a row.
+
+Addresses are of float32 numbers; `width` is how many, a multiple of 16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from charloom.runtime.vectors import (
+    I64,
+    LANES,
+    VECTOR,
+    Memory,
+    Vector,
+    exponential,
+    largest_lane,
+    sigmoid,
+    spread,
+    sum_of_lanes,
+    tanh,
+)
+
+I8 = ir.IntType(8)
+Build = Callable[..., ir.Value | None]
+
+
+def _on_addresses(build: Build, result: Any, *kinds: Any) -> Any:
+    """The signature and the builder that numba wants of an intrinsic."""
+
+    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> ir.Value:
+        value = build(builder, *arguments)
+        return context.get_dummy_value() if value is None else value
+
+    return result(*kinds), generate
+
+
+def _sweep(builder: ir.IRBuilder, width: ir.Value) -> Any:
+    """A loop over the beginnings of vectors."""
+    return cgutils.for_range_slice(builder, I64(0), width, I64(LANES), intp=I64)
+
+
+@intrinsic  # type: ignore[misc]
+def lstm_gates(_typing: Any, gates: Any, h: Any, c: Any, width: Any) -> Any:
+    """C = sigmoid(f) c + sigmoid(i) tanh(g), h = sigmoid(o) tanh(c); gates [i | f | g | o] of `width` each."""
+
+    def build(builder: ir.IRBuilder, gates: Any, h: Any, c: Any, width: Any) -> None:
+        before, hidden, carried = Memory(builder, gates), Memory(builder, h), Memory(builder, c)
+        with _sweep(builder, width) as (at, _):
+            i, f, g, o = (before.read(builder.add(at, builder.mul(width, I64(n)))) for n in range(4))
+            c_next = (sigmoid(i) * tanh(g)).plus_product(sigmoid(f), carried.read(at))
+            carried.write(at, c_next)
+            hidden.write(at, sigmoid(o) * tanh(c_next))
+
+    return _on_addresses(build, types.void, *[types.int64] * 4)
+
+
+@intrinsic  # type: ignore[misc]
+def gru_gates(_typing: Any, gates: Any, h: Any, width: Any) -> Any:
+    """H = n + sigmoid(z) (h - n), n = tanh(nx + sigmoid(r) nh); gates [nx | r | z | nh] of `width` each."""
+
+    def build(builder: ir.IRBuilder, gates: Any, h: Any, width: Any) -> None:
+        before, hidden = Memory(builder, gates), Memory(builder, h)
+        with _sweep(builder, width) as (at, _):
+            nx, r, z, nh = (before.read(builder.add(at, builder.mul(width, I64(n)))) for n in range(4))
+            n = tanh(nx.plus_product(sigmoid(r), nh))
+            hidden.write(at, n.plus_product(sigmoid(z), hidden.read(at) - n))
+
+    return _on_addresses(build, types.void, *[types.int64] * 3)
+
+
+@intrinsic  # type: ignore[misc]
+def rnn_gates(_typing: Any, gates: Any, h: Any, width: Any) -> Any:
+    """H = tanh(gate)."""
+
+    def build(builder: ir.IRBuilder, gates: Any, h: Any, width: Any) -> None:
+        before, hidden = Memory(builder, gates), Memory(builder, h)
+        with _sweep(builder, width) as (at, _):
+            hidden.write(at, tanh(before.read(at)))
+
+    return _on_addresses(build, types.void, *[types.int64] * 3)
+
+
+@intrinsic  # type: ignore[misc]
+def softmax_weights(_typing: Any, weights: Any, logits: Any, added: Any, inverse: Any, width: Any) -> Any:
+    """Weights = exp((logits + added - their largest) * inverse); returns their sum.
+
+    weights[width] receives the largest; the 15 places after it are overwritten too.
+    """
+
+    def build(
+        builder: ir.IRBuilder, weights: Any, logits: Any, added: Any, inverse: Any, width: Any
+    ) -> ir.Value:
+        result, source, shift = Memory(builder, weights), Memory(builder, logits), Memory(builder, added)
+        largest = cgutils.alloca_once_value(builder, ir.Constant(VECTOR, [float("-inf")] * LANES))
+        total = cgutils.alloca_once_value(builder, ir.Constant(VECTOR, [0.0] * LANES))
+        with _sweep(builder, width) as (at, _):
+            x = source.read(at) + shift.read(at)
+            result.write(at, x)
+            builder.store(x.at_least(Vector(builder, builder.load(largest))).value, largest)
+        top = spread(builder, largest_lane(builder, builder.load(largest)))
+        result.write(width, top)
+        factor = spread(builder, inverse)
+        with _sweep(builder, width) as (at, _):
+            weight = exponential((result.read(at) - top) * factor)
+            result.write(at, weight)
+            builder.store((weight + Vector(builder, builder.load(total))).value, total)
+        return sum_of_lanes(builder, builder.load(total))
+
+    return _on_addresses(build, types.float32, *[types.int64] * 3, types.float32, types.int64)

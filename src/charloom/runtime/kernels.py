@@ -1,0 +1,293 @@
+"""The compiled engine: whole stretches of text in one call, outside Python and without its lock.
+
+A step is, for every layer, products into a row of gates (tiles.py) and what the gates do (gates.py); then
+the product with the output matrix, the sampler and the draw. `packed.py` says how weights lie.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from charloom.runtime import sampler
+from charloom.runtime.arrays import Floats, Ids, Longs, aligned
+from charloom.runtime.automaton import Automaton
+from charloom.runtime.compiled import compiled, jitable
+from charloom.runtime.draw import uniform
+from charloom.runtime.gates import gru_gates, lstm_gates, rnn_gates, softmax_weights
+from charloom.runtime.packed import (
+    CELL,
+    FROM_HIDDEN,
+    FROM_INPUT,
+    GATES,
+    GRU,
+    HIDDEN,
+    LAYER_0,
+    LAYER_SIZE,
+    LAYERS,
+    LSTM,
+    OUTPUTS,
+    START,
+    VOCABULARY,
+    WEIGHTS,
+    WIDE,
+    Packed,
+)
+from charloom.runtime.slots import CANDIDATE, ENDED_BY_EOS, ENDED_BY_MATCH, RUNNING, SEED, STREAM, Slots
+from charloom.runtime.tiles import multiply
+from charloom.runtime.weights import Folded
+
+FLOAT = 4
+"""Bytes of a number."""
+
+
+@jitable
+def product(plan, matrix, numbers, c, c_stride, a, a_stride, rows, depth, outputs, backwards):  # type: ignore[no-untyped-def]
+    """C (rows, outputs) += A (rows, depth) times the matrix at that place of the plan."""
+    w = numbers.ctypes.data + FLOAT * plan[matrix + WEIGHTS]
+    multiply(c, c_stride, a, a_stride, w, rows, depth, outputs, backwards)
+
+
+@compiled
+def step(plan, numbers, codes, sums, scratch, ids, state, logits, begin, end, output, backwards):  # type: ignore[no-untyped-def]
+    """Feed ids[begin:end] to these rows: state and, where `output`, logits move on in place.
+
+    scratch (B, gates + 2 Hp…) is working memory. `backwards` runs through the weights from the end, so
+    that of weights larger than the cache the part used last is used first.
+    """
+    rows, layers, hidden, wide, gates = end - begin, plan[LAYERS], plan[HIDDEN], plan[WIDE], plan[GATES]
+    stride = scratch.shape[1]
+    before = scratch.ctypes.data + FLOAT * begin * stride
+    y = before + FLOAT * gates
+    for k in range(layers):
+        place = LAYER_0 + k * LAYER_SIZE
+        start = plan[place + START]
+        for b in range(begin, end):
+            source = start + (gates * ids[b] if k == 0 else 0)
+            scratch[b, :gates] = numbers[source : source + gates]
+        h = state.ctypes.data + FLOAT * wide * (k * state.shape[1] * state.shape[2] + begin)
+        outputs = min(gates, 3 * wide) if plan[CELL] == GRU else gates
+        if k:
+            product(
+                plan, place + FROM_INPUT, numbers, before, stride, y, stride, rows, hidden, outputs, backwards
+            )
+        target = before + (FLOAT * wide if plan[CELL] == GRU else 0)
+        product(plan, place + FROM_HIDDEN, numbers, target, stride, h, wide, rows, hidden, outputs, backwards)
+        for b in range(rows):
+            gate, own = before + FLOAT * b * stride, h + FLOAT * b * wide
+            if plan[CELL] == LSTM:
+                lstm_gates(gate, own, own + FLOAT * wide * state.shape[2], wide)
+            elif plan[CELL] == GRU:
+                gru_gates(gate, own, wide)
+            else:
+                rnn_gates(gate, own, wide)
+        for b in range(begin, end):
+            if k:
+                for j in range(wide):
+                    scratch[b, gates + j] += state[k, 0, b, j]
+            else:
+                scratch[b, gates : gates + wide] = state[0, 0, b]
+    if output:
+        place, outputs = LAYER_0 + layers * LAYER_SIZE, plan[OUTPUTS]
+        bias = plan[place]
+        for b in range(begin, end):
+            logits[b] = numbers[bias : bias + outputs]
+        target = logits.ctypes.data + FLOAT * begin * outputs
+        product(plan, place + 1, numbers, target, outputs, y, stride, rows, hidden, outputs, backwards)
+
+
+@jitable
+def choose(
+    weights, masked, nothing, logits, added, options, counts, history, place, left, follow, distance, u
+):  # type: ignore[no-untyped-def]
+    """One id from logits (Vp,), by the order that sampler.py tells; weights, masked are working memory."""
+    wide, vocabulary = logits.size, counts.size
+    temperature = options[sampler.TEMPERATURE]
+    plain = (
+        temperature > 0
+        and place < 0
+        and options[sampler.TOP_K] == 0
+        and options[sampler.TOP_P] == 1
+        and options[sampler.MIN_P] == 0
+        and options[sampler.FREQUENCY] == 0
+        and options[sampler.PRESENCE] == 0
+        and options[sampler.NO_REPEAT] == 0
+    )
+    if plain:
+        inverse = np.float32(1 / temperature)
+        total = softmax_weights(weights.ctypes.data, logits.ctypes.data, added.ctypes.data, inverse, wide)
+    else:
+        for k in range(wide):
+            masked[k] = logits[k] + added[k]
+        if place >= 0:
+            sampler.keep_matching(masked, follow, distance, place, left)
+        sampler.shape(masked[:vocabulary], options, counts, history)
+        if temperature == 0:
+            return sampler.greedy(masked[:vocabulary])
+        one = np.float32(1)
+        total = softmax_weights(weights.ctypes.data, masked.ctypes.data, nothing.ctypes.data, one, wide)
+    threshold = u * total
+    reached = np.float32(0)
+    last = 0
+    for k in range(vocabulary):
+        if weights[k] > 0:
+            reached += weights[k]
+            last = k
+            if reached > threshold:
+                break
+    return last
+
+
+@compiled
+def generate(  # type: ignore[no-untyped-def]
+    plan,
+    numbers,
+    codes,
+    sums,
+    scratch,
+    state,
+    logits,
+    added,
+    options,
+    keys,
+    t,
+    remaining,
+    counts,
+    history,
+    used,
+    place,
+    drawn,
+    count,
+    ended,
+    trace,
+    follow,
+    distance,
+    ends,
+    eos,
+    begin,
+    end,
+    steps,
+):
+    """`Kernels.generate` on the arrays of Slots and Automaton."""
+    outputs = logits.shape[1]
+    working = np.zeros((4, outputs + 16), np.float32)
+    weights, masked, nothing = working[0, :], working[1, :outputs], working[2, :outputs]
+    fed = np.zeros(end, np.int32)
+    for s in range(steps):
+        idle = 0
+        for b in range(begin, end):
+            idle += ended[b] != RUNNING or remaining[b] <= 0
+        if idle == end - begin or (s and 8 * idle >= end - begin):
+            return
+        for b in range(begin, end):
+            if ended[b] != RUNNING or remaining[b] <= 0:
+                continue
+            if trace.shape[1]:
+                trace[b, count[b]] = logits[b]
+            u = uniform(keys[b, SEED], keys[b, STREAM], t[b], keys[b, CANDIDATE])
+            k = choose(
+                weights,
+                masked,
+                nothing,
+                logits[b],
+                added[b],
+                options[b],
+                counts[b],
+                history[b, : used[b]],
+                place[b],
+                remaining[b],
+                follow,
+                distance,
+                u,
+            )
+            fed[b] = k
+            drawn[b, count[b]] = k
+            count[b] += 1
+            t[b] += 1
+            remaining[b] -= 1
+            counts[b, k] += 1
+            if used[b] < history.shape[1]:
+                history[b, used[b]] = k
+                used[b] += 1
+            if place[b] >= 0:
+                place[b] = follow[place[b], k]
+                if ends[place[b]]:
+                    ended[b] = ENDED_BY_MATCH
+            if k == eos:
+                ended[b] = ENDED_BY_EOS
+        step(plan, numbers, codes, sums, scratch, fed, state, logits, begin, end, True, t[begin] & 1)
+
+
+@compiled
+def read(plan, numbers, codes, sums, scratch, ids, lengths, state, logits, scores, trace):  # type: ignore[no-untyped-def]
+    """`Kernels.read`."""
+    rows, longest = ids.shape
+    outputs, vocabulary = logits.shape[1], plan[VOCABULARY]
+    working = np.zeros((2, outputs + 16), np.float32)
+    weights, nothing = working[0], working[1]
+    one = np.float32(1)
+    for t in range(longest):
+        while lengths[rows - 1] <= t:
+            rows -= 1
+        needed = scores.shape[2] > 0 or trace.shape[1] > 0
+        if scores.shape[2]:
+            for b in range(rows):
+                total = softmax_weights(
+                    weights.ctypes.data, logits[b].ctypes.data, nothing.ctypes.data, one, outputs
+                )
+                top = weights[outputs]
+                normal = np.log(total)
+                scores[0, b, t] = logits[b, ids[b, t]] - top - normal
+                expected = np.float32(0)
+                for k in range(vocabulary):
+                    expected += weights[k] * (logits[b, k] - top)
+                scores[1, b, t] = normal - expected / total
+        needed = needed or lengths[rows - 1] == t + 1
+        step(plan, numbers, codes, sums, scratch, ids[:, t].copy(), state, logits, 0, rows, needed, t & 1)
+        if trace.shape[1]:
+            for b in range(rows):
+                trace[b, t] = logits[b]
+
+
+class Kernels:
+    """The compiled engine; the arguments of its methods are told in `charloom.runtime.twins.Twins`."""
+
+    def __init__(self, network: Folded) -> None:
+        packed = Packed(network)
+        self._weights = packed.plan, packed.numbers, packed.codes, packed.sums
+        self._width = int(packed.plan[GATES] + packed.plan[WIDE])
+
+    def generate(self, slots: Slots, automaton: Automaton, eos: int, rows: range, steps: int) -> None:
+        """Draw and feed back up to `steps` ids in each of these rows of slots."""
+        generate(
+            *self._weights,
+            aligned((rows.stop, self._width)),
+            slots.state,
+            slots.logits,
+            slots.added,
+            slots.options,
+            slots.keys,
+            slots.t,
+            slots.left,
+            slots.counts,
+            slots.history,
+            slots.used,
+            slots.place,
+            slots.drawn,
+            slots.count,
+            slots.ended,
+            slots.trace,
+            automaton.follow,
+            automaton.distance,
+            automaton.ends(eos),
+            eos,
+            rows.start,
+            rows.stop,
+            steps,
+        )
+
+    def read(
+        self, ids: Ids, lengths: Longs, state: Floats, logits: Floats, scores: Floats, trace: Floats
+    ) -> None:
+        """Feed each row's ids (B, T), the first `lengths` of them, longest rows first."""
+        scratch = aligned((len(ids), self._width))
+        read(*self._weights, scratch, ids, lengths, state, logits, scores, trace)
