@@ -11,7 +11,6 @@ The highest order counts how often x followed c, the lower ones how many differe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +25,6 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 DENSE = 2**24  # possible runs up to which a table has a place for each: an eighth of a gigabyte
 MOST_GRAMS = 2**23  # distinct runs kept where the table is sparse: counting stays under a gigabyte
 COUNTED = 2**22  # symbols counted at once
-SCORED = 2**18  # symbols scored at once
 DISCOUNT = 0.75  # where the counts of counts are too few to estimate one from
 
 
@@ -52,10 +50,10 @@ class Ngram:
     """
 
     def __init__(self, ids: Ids, *, order: int, size: int) -> None:
-        if order < 0 or size ** (order + 1) >= 2**63:
+        if not 0 <= order <= highest_order(size):
             raise UsageError(
                 f"an order of {order} with {size} symbols cannot be counted; use a number from 0 to "
-                f"{max(k for k in range(63) if size ** (k + 1) < 2**63)}"
+                f"{highest_order(size)}"
             )
         self.size = size
         self.order = order
@@ -65,21 +63,26 @@ class Ngram:
             self._orders.insert(0, _smooth(runs, counts, size))
             runs, counts = np.unique(runs % size**k, return_counts=True)
 
-    def nats(self, ids: Ids) -> Iterator[Floats]:
-        """−ln p of every one of `ids` given those before it, in pieces of at most `SCORED`.
+    def nats(self, ids: Ids, start: int = 0, stop: int | None = None) -> Floats:
+        """−ln p of each of ids[start:stop] given those before it.
 
-        The first symbols, with fewer than n before them, are predicted by the lower orders.
+        The very first ids, with fewer than n before them, are predicted by the lower orders.
         """
-        for start in range(0, len(ids), SCORED):
-            lead = min(start, self.order)
-            piece = np.asarray(ids[start - lead : start + SCORED], np.int64)
-            chance = np.full(len(piece), 1 / self.size)
-            for k, table in enumerate(self._orders):
-                runs = _runs(piece, k, self.size)
-                left = _look_up(table.runs, table.left, runs, 0.0)
-                freed = _look_up(table.contexts, table.freed, runs // self.size, 1.0)
-                chance[k:] = left + freed * chance[k:]
-            yield -np.log(chance[lead:])
+        lead = min(start, self.order)
+        piece = np.asarray(ids[start - lead : stop], np.int64)
+        chance = np.full(len(piece), 1 / self.size)
+        for k, table in enumerate(self._orders):
+            runs = _runs(piece, k, self.size)
+            left = _look_up(table.runs, table.left, runs, 0.0)
+            freed = _look_up(table.contexts, table.freed, runs // self.size, 1.0)
+            chance[k:] = left + freed * chance[k:]
+        nats: Floats = -np.log(chance[lead:])
+        return nats
+
+
+def highest_order(size: int) -> int:
+    """The highest order at which a run over `size` symbols still has a number of 63 bits."""
+    return max(order for order in range(63) if size ** (order + 1) < 2**63)
 
 
 def _runs(ids: Keys, order: int, size: int) -> Keys:

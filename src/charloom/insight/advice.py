@@ -1,0 +1,59 @@
+"""What a held-out figure means and what to do about it, in plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from charloom.insight.baselines import Baseline
+from charloom.insight.evaluation import Measure
+
+BY_HEART = (
+    0.3  # share of the held-out loss that is not paid on the training text; the best small models pay 0.2
+)
+UNTRAINED = 0.05  # below this share, the network has not even begun to learn by heart
+WIDE = 0.1  # an interval wider than this share of the loss settles little
+
+
+def advice(held_out: Measure, train_nats: float, baselines: Sequence[Baseline]) -> list[str]:
+    """Sentences, the gravest first.
+
+    `train_nats` are the nats a character of the same weights on the text they were trained on, measured
+    as `held_out` was; `baselines` are those of the same held-out text.
+    """
+    found = []
+    nats, bits = held_out.nats, held_out.bits_per_character
+    gap = (nats - train_nats) / nats if nats else 0.0
+    stronger = [baseline for baseline in baselines if baseline.nats <= nats]
+    names = " and ".join(f"{baseline.name} ({baseline.bits_per_character:.2f})" for baseline in stronger)
+    simple = [baseline for baseline in stronger if baseline.simple]
+    if simple and gap > BY_HEART:
+        found.append(
+            f"At {bits:.2f} bits a character it does no better than {names}, yet well on its own training "
+            "text: it has learned that by heart, or the held-out text is of another kind."
+        )
+    elif simple:
+        found.append(
+            f"At {bits:.2f} bits a character it does no better than {names}: it has hardly been trained, "
+            "or something is wrong. Train longer; if that does not help, look at the rate and the text."
+        )
+    elif stronger:
+        found.append(
+            f"At {bits:.2f} bits a character it does no better than {names}: "
+            "there is more in this text than it has learned."
+        )
+    if gap > BY_HEART and not simple:
+        found.append(
+            f"It pays {gap:.0%} less on its training text: it is learning that by heart. More text helps "
+            "most; else more dropout, a smaller --hidden, or a shorter training."
+        )
+    elif gap < UNTRAINED and not simple:
+        found.append(
+            "It reads new text as well as its training text: train longer, and when that stops helping, "
+            "take a larger --hidden."
+        )
+    low, high = held_out.interval
+    if high - low > WIDE * nats:
+        found.append(
+            f"The held-out text is short: the true figure may lie anywhere from {low:.2f} to {high:.2f} nats."
+        )
+    return found

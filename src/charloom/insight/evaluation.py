@@ -1,0 +1,156 @@
+"""Held-out loss: how many nats a model pays for each character of a text it was not trained on."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import tee
+from typing import Any
+
+import numpy as np
+
+from charloom.insight.heldout import PIECE, Floats, HeldOut, Ids, Span
+from charloom.runtime.generator import Generator
+from charloom.text.corpus import Part
+
+COLD = 256  # the context of the small transformers whose published figures `cold_256` compares with
+LONG = 2**13  # symbols of a document from which it is read by itself, lest its batch grow with it
+BLOCK = 512  # symbols a bootstrap block: so far apart, losses hardly depend on each other
+FEWEST_BLOCKS = 20  # a short text gets shorter blocks, for a few would all too often miss its spread
+MOST_BLOCKS = 10_000  # neighbours are put together beyond it; the interval no longer changes
+RESAMPLES = 1000  # leaves 25 beyond either end of a 95 % interval
+SEED = 0  # the same text and model give the same interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """A mean over held-out text: nats a character, the same in bits, and bits a byte of its UTF-8.
+
+    `interval` holds 95 % of the means that a bootstrap gives (percentiles; blocks of neighbouring
+    symbols of a whole text, Künsch 1989; documents, Efron and Tibshirani 1993, chapters 6 and 13): how
+    far another text of the same kind might have led, not another training.
+    """
+
+    nats: float
+    bits_per_character: float
+    bits_per_byte: float
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """`characters` of text, scored in two ways; what counts is told in `charloom.insight.heldout`.
+
+    `carried`: each text (the whole one, or every document) is one stream from a zero state. `cold_256`:
+    texts are cut into windows of 256 symbols without overlap, each read from a zero state (after `<bos>`,
+    if the model has one), and each symbol is predicted from at most 256 before it: just as a transformer
+    with that context is scored when its windows do not overlap. Both score the same symbols.
+    """
+
+    characters: int
+    carried: Measure
+    cold_256: Measure
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON holds them."""
+        found = asdict(self)
+        for measure in ("carried", "cold_256"):
+            found[measure]["interval"] = list(found[measure]["interval"])
+        return found
+
+
+def evaluate(generator: Generator, part: Part, *, limit: int | None = None) -> Evaluation:
+    """Score `part`, or its first `limit` symbols, in memory that does not grow with it.
+
+    Raises DataError where there is nothing to score.
+    """
+    held_out = HeldOut(part, generator.model.vocabulary, limit)
+    carried = _Losses(held_out)
+    if held_out.whole:
+        block = max(1, min(BLOCK, len(held_out.ids) // FEWEST_BLOCKS))
+        for span in held_out.streams():
+            for ids, nats in _one_stream(generator, held_out.ids, span):
+                carried.add(ids, nats, block)
+    else:
+        short = (span for span in held_out.streams() if span.stop - span.start <= LONG)
+        for ids, nats in _from_zero(generator, held_out.ids, short):
+            carried.add(ids, nats, len(ids))
+        for span in held_out.streams():
+            if span.stop - span.start > LONG:
+                for ids, nats in _one_stream(generator, held_out.ids, span):
+                    carried.add(ids, nats, len(ids))
+    cold = _Losses(held_out)
+    for ids, nats in _from_zero(generator, held_out.ids, held_out.windows(COLD)):
+        cold.add(ids, nats, len(ids))
+    return Evaluation(
+        characters=round(carried.characters), carried=carried.measure(), cold_256=cold.measure()
+    )
+
+
+def _one_stream(generator: Generator, ids: Ids, span: Span) -> Iterator[tuple[Ids, Floats]]:
+    """Scored ids of one text of any length, and their nats, some at a time."""
+    state = None
+    skip = span.skip
+    for start in range(span.start, span.stop, PIECE):
+        piece = np.asarray(ids[start : min(start + PIECE, span.stop)], np.int32)
+        scores, state = generator.continue_score(piece, state)
+        yield piece[skip:], -scores.log_probabilities[skip:].astype(np.float64)
+        skip = 0
+
+
+def _from_zero(generator: Generator, ids: Ids, spans: Iterable[Span]) -> Iterator[tuple[Ids, Floats]]:
+    """Scored ids of many short texts, and their nats, a text at a time."""
+    read, scored = tee(spans)
+    scores = generator.score(np.asarray(ids[span.start : span.stop], np.int32) for span in read)
+    for (start, stop, skip), score in zip(scored, scores, strict=True):
+        yield np.asarray(ids[start + skip : stop]), -score.log_probabilities[skip:].astype(np.float64)
+
+
+class _Losses:
+    """Nats and characters of blocks: all that a mean and its interval need."""
+
+    def __init__(self, held_out: HeldOut) -> None:
+        self._held_out = held_out
+        self._nats = array("d")
+        self._characters = array("d")
+        self._bytes = 0.0
+
+    @property
+    def characters(self) -> float:
+        return math.fsum(self._characters)
+
+    def add(self, ids: Ids, nats: Floats, block: int) -> None:
+        """Scored symbols that follow each other, in blocks of so many."""
+        if len(ids):
+            starts = np.arange(0, len(ids), block)
+            self._nats.extend(np.add.reduceat(nats + self._held_out.spelling[ids], starts))
+            self._characters.extend(np.add.reduceat(self._held_out.characters[ids], starts))
+            self._bytes += float(self._held_out.bytes[ids].sum())
+
+    def measure(self) -> Measure:
+        nats, characters = np.array(self._nats), np.array(self._characters)
+        total = float(nats.sum())
+        mean = total / float(characters.sum())
+        return Measure(
+            nats=mean,
+            bits_per_character=mean / math.log(2),
+            bits_per_byte=total / math.log(2) / self._bytes,
+            interval=interval(nats, characters),
+        )
+
+
+def interval(nats: Floats, characters: Floats) -> tuple[float, float]:
+    """The 95 % percentile interval of sum(nats) / sum(characters), resampling their common index (n,)."""
+    together = -(-len(nats) // MOST_BLOCKS)
+    starts = np.arange(0, len(nats), together)
+    nats, characters = np.add.reduceat(nats, starts), np.add.reduceat(characters, starts)
+    random = np.random.default_rng(SEED)
+    means: list[float] = []
+    while len(means) < RESAMPLES:
+        drawn = random.integers(0, len(nats), len(nats))
+        if (count := characters[drawn].sum()) > 0:  # documents may be empty
+            means.append(float(nats[drawn].sum() / count))
+    low, high = np.percentile(means, (2.5, 97.5))
+    return float(low), float(high)
