@@ -13,8 +13,12 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from charloom.runtime.arrays import FINE, MIDDLE
 from charloom.runtime.vectors import (
+    F32,
+    I8,
     I64,
+    INTEGERS,
     LANES,
     VECTOR,
     Memory,
@@ -27,7 +31,6 @@ from charloom.runtime.vectors import (
     tanh,
 )
 
-I8 = ir.IntType(8)
 Build = Callable[..., ir.Value | None]
 
 
@@ -48,7 +51,7 @@ def _sweep(builder: ir.IRBuilder, width: ir.Value) -> Any:
 
 @intrinsic  # type: ignore[misc]
 def lstm_gates(_typing: Any, gates: Any, h: Any, c: Any, width: Any) -> Any:
-    """C = sigmoid(f) c + sigmoid(i) tanh(g), h = sigmoid(o) tanh(c); gates [i | f | g | o] of `width` each."""
+    """C = sigmoid(f) c + sigmoid(i) tanh(g), h = sigmoid(o) tanh(c); gates [i | f | g | o]."""
 
     def build(builder: ir.IRBuilder, gates: Any, h: Any, c: Any, width: Any) -> None:
         before, hidden, carried = Memory(builder, gates), Memory(builder, h), Memory(builder, c)
@@ -114,3 +117,33 @@ def softmax_weights(_typing: Any, weights: Any, logits: Any, added: Any, inverse
         return sum_of_lanes(builder, builder.load(total))
 
     return _on_addresses(build, types.float32, *[types.int64] * 3, types.float32, types.int64)
+
+
+@intrinsic
+def quantise(_typing: Any, codes: Any, half: Any, numbers: Any, width: Any) -> Any:
+    """A row's 8-bit form: number = scale * (256 (upper - 64) + lower), scale = largest magnitude / FINE.
+
+    From address `codes` on: the upper bytes, after `half` bytes the lower ones, after as many again the
+    scale. Both bytes are unsigned.
+    """
+
+    def build(builder: ir.IRBuilder, codes: Any, half: Any, numbers: Any, width: Any) -> None:
+        source = Memory(builder, numbers)
+        uppers, lowers = Memory(builder, codes, I8), Memory(builder, builder.add(codes, half), I8)
+        largest = cgutils.alloca_once_value(builder, ir.Constant(VECTOR, [0.0] * LANES))
+        with _sweep(builder, width) as (at, _):
+            magnitude = source.read(at).absolute()
+            builder.store(magnitude.at_least(Vector(builder, builder.load(largest))).value, largest)
+        top = largest_lane(builder, builder.load(largest))
+        some = builder.fcmp_ordered(">", top, F32(0.0))
+        scale = builder.select(some, builder.fdiv(top, F32(float(FINE))), F32(1.0))
+        Memory(builder, builder.add(codes, builder.shl(half, I64(1)))).put(I64(0), scale)
+        divisor = spread(builder, scale)
+        with _sweep(builder, width) as (at, _):
+            nearest = builder.fptosi((source.read(at) / divisor).rounded().value, INTEGERS)
+            code = builder.add(nearest, ir.Constant(INTEGERS, [MIDDLE << 8] * LANES))
+            upper = builder.lshr(code, ir.Constant(INTEGERS, [8] * LANES))
+            uppers.put(at, builder.trunc(upper, ir.VectorType(I8, LANES)))
+            lowers.put(at, builder.trunc(code, ir.VectorType(I8, LANES)))
+
+    return _on_addresses(build, types.void, *[types.int64] * 4)

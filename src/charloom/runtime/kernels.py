@@ -9,16 +9,20 @@ from __future__ import annotations
 import numpy as np
 
 from charloom.runtime import sampler
-from charloom.runtime.arrays import Floats, Ids, Longs, aligned
+from charloom.runtime.arrays import LANES, LINE, Bytes, Floats, Ids, Longs, aligned
 from charloom.runtime.automaton import Automaton
 from charloom.runtime.compiled import compiled, jitable
+from charloom.runtime.dots import multiply_codes
 from charloom.runtime.draw import uniform
-from charloom.runtime.gates import gru_gates, lstm_gates, rnn_gates, softmax_weights
+from charloom.runtime.gates import gru_gates, lstm_gates, quantise, rnn_gates, softmax_weights
 from charloom.runtime.packed import (
     CELL,
+    CODED,
+    DEEP,
     FROM_HIDDEN,
     FROM_INPUT,
     GATES,
+    GROUP,
     GRU,
     HIDDEN,
     LAYER_0,
@@ -26,7 +30,9 @@ from charloom.runtime.packed import (
     LAYERS,
     LSTM,
     OUTPUTS,
+    SCALES,
     START,
+    SUMS,
     VOCABULARY,
     WEIGHTS,
     WIDE,
@@ -41,37 +47,63 @@ FLOAT = 4
 
 
 @jitable
-def product(plan, matrix, numbers, c, c_stride, a, a_stride, rows, depth, outputs, backwards):  # type: ignore[no-untyped-def]
-    """C (rows, outputs) += A (rows, depth) times the matrix at that place of the plan."""
-    w = numbers.ctypes.data + FLOAT * plan[matrix + WEIGHTS]
-    multiply(c, c_stride, a, a_stride, w, rows, depth, outputs, backwards)
+def product(weights, matrix, coded, c, c_stride, a, a_stride, rows, depth, outputs, backwards):  # type: ignore[no-untyped-def]
+    """C (rows, outputs) += A (rows, depth) times the matrix at that place of the plan.
+
+    coded (rows, any) is working memory for the 8-bit form of A.
+    """
+    plan, numbers, codes, sums = weights
+    place = plan[matrix + WEIGHTS]
+    if plan[CODED]:
+        deep = (depth + DEEP - 1) // DEEP * DEEP
+        form, form_stride = coded.ctypes.data, coded.shape[1]
+        for b in range(rows):
+            quantise(form + b * form_stride, deep, a + FLOAT * b * a_stride, plan[WIDE])
+        multiply_codes(
+            c,
+            c_stride,
+            form,
+            form_stride,
+            deep,
+            codes.ctypes.data + place,
+            sums.ctypes.data + FLOAT * plan[matrix + SUMS],
+            numbers.ctypes.data + FLOAT * plan[matrix + SCALES],
+            rows,
+            (depth + GROUP - 1) // GROUP,
+            deep // GROUP,
+            outputs,
+        )
+    else:
+        w = numbers.ctypes.data + FLOAT * place
+        multiply(c, c_stride, a, a_stride, w, rows, depth, outputs, backwards)
 
 
 @compiled
-def step(plan, numbers, codes, sums, scratch, ids, state, logits, begin, end, output, backwards):  # type: ignore[no-untyped-def]
+def step(weights, working, ids, state, logits, begin, end, output, backwards):  # type: ignore[no-untyped-def]
     """Feed ids[begin:end] to these rows: state and, where `output`, logits move on in place.
 
-    scratch (B, gates + 2 Hp…) is working memory. `backwards` runs through the weights from the end, so
-    that of weights larger than the cache the part used last is used first.
+    working: memory of `Kernels._working`. `backwards` runs through the weights from the end, so that of
+    weights larger than the cache the part used last is used first.
     """
+    plan, numbers = weights[0], weights[1]
+    scratch, coded = working
     rows, layers, hidden, wide, gates = end - begin, plan[LAYERS], plan[HIDDEN], plan[WIDE], plan[GATES]
     stride = scratch.shape[1]
-    before = scratch.ctypes.data + FLOAT * begin * stride
+    before = scratch.ctypes.data
     y = before + FLOAT * gates
     for k in range(layers):
         place = LAYER_0 + k * LAYER_SIZE
         start = plan[place + START]
-        for b in range(begin, end):
-            source = start + (gates * ids[b] if k == 0 else 0)
+        for b in range(rows):
+            source = start + (gates * ids[begin + b] if k == 0 else 0)
             scratch[b, :gates] = numbers[source : source + gates]
         h = state.ctypes.data + FLOAT * wide * (k * state.shape[1] * state.shape[2] + begin)
-        outputs = min(gates, 3 * wide) if plan[CELL] == GRU else gates
+        outputs = 3 * wide if plan[CELL] == GRU else gates
         if k:
-            product(
-                plan, place + FROM_INPUT, numbers, before, stride, y, stride, rows, hidden, outputs, backwards
-            )
-        target = before + (FLOAT * wide if plan[CELL] == GRU else 0)
-        product(plan, place + FROM_HIDDEN, numbers, target, stride, h, wide, rows, hidden, outputs, backwards)
+            matrix = place + FROM_INPUT
+            product(weights, matrix, coded, before, stride, y, stride, rows, hidden, outputs, backwards)
+        matrix, target = place + FROM_HIDDEN, before + (FLOAT * wide if plan[CELL] == GRU else 0)
+        product(weights, matrix, coded, target, stride, h, wide, rows, hidden, outputs, backwards)
         for b in range(rows):
             gate, own = before + FLOAT * b * stride, h + FLOAT * b * wide
             if plan[CELL] == LSTM:
@@ -80,19 +112,18 @@ def step(plan, numbers, codes, sums, scratch, ids, state, logits, begin, end, ou
                 gru_gates(gate, own, wide)
             else:
                 rnn_gates(gate, own, wide)
-        for b in range(begin, end):
             if k:
                 for j in range(wide):
-                    scratch[b, gates + j] += state[k, 0, b, j]
+                    scratch[b, gates + j] += state[k, 0, begin + b, j]
             else:
-                scratch[b, gates : gates + wide] = state[0, 0, b]
+                scratch[b, gates : gates + wide] = state[0, 0, begin + b]
     if output:
         place, outputs = LAYER_0 + layers * LAYER_SIZE, plan[OUTPUTS]
         bias = plan[place]
         for b in range(begin, end):
             logits[b] = numbers[bias : bias + outputs]
         target = logits.ctypes.data + FLOAT * begin * outputs
-        product(plan, place + 1, numbers, target, outputs, y, stride, rows, hidden, outputs, backwards)
+        product(weights, place + 1, coded, target, outputs, y, stride, rows, hidden, outputs, backwards)
 
 
 @jitable
@@ -139,11 +170,8 @@ def choose(
 
 @compiled
 def generate(  # type: ignore[no-untyped-def]
-    plan,
-    numbers,
-    codes,
-    sums,
-    scratch,
+    weights,
+    working,
     state,
     logits,
     added,
@@ -169,8 +197,11 @@ def generate(  # type: ignore[no-untyped-def]
 ):
     """`Kernels.generate` on the arrays of Slots and Automaton."""
     outputs = logits.shape[1]
-    working = np.zeros((4, outputs + 16), np.float32)
-    weights, masked, nothing = working[0, :], working[1, :outputs], working[2, :outputs]
+    chances, masked, nothing = (
+        np.zeros(outputs + LANES, np.float32),
+        logits[0].copy(),
+        np.zeros_like(logits[0]),
+    )
     fed = np.zeros(end, np.int32)
     for s in range(steps):
         idle = 0
@@ -185,7 +216,7 @@ def generate(  # type: ignore[no-untyped-def]
                 trace[b, count[b]] = logits[b]
             u = uniform(keys[b, SEED], keys[b, STREAM], t[b], keys[b, CANDIDATE])
             k = choose(
-                weights,
+                chances,
                 masked,
                 nothing,
                 logits[b],
@@ -214,16 +245,15 @@ def generate(  # type: ignore[no-untyped-def]
                     ended[b] = ENDED_BY_MATCH
             if k == eos:
                 ended[b] = ENDED_BY_EOS
-        step(plan, numbers, codes, sums, scratch, fed, state, logits, begin, end, True, t[begin] & 1)
+        step(weights, working, fed, state, logits, begin, end, True, t[begin] & 1)
 
 
 @compiled
-def read(plan, numbers, codes, sums, scratch, ids, lengths, state, logits, scores, trace):  # type: ignore[no-untyped-def]
+def read(weights, working, ids, lengths, state, logits, scores, trace):  # type: ignore[no-untyped-def]
     """`Kernels.read`."""
     rows, longest = ids.shape
-    outputs, vocabulary = logits.shape[1], plan[VOCABULARY]
-    working = np.zeros((2, outputs + 16), np.float32)
-    weights, nothing = working[0], working[1]
+    outputs, vocabulary = logits.shape[1], weights[0][VOCABULARY]
+    chances, nothing = np.zeros(outputs + LANES, np.float32), np.zeros_like(logits[0])
     one = np.float32(1)
     for t in range(longest):
         while lengths[rows - 1] <= t:
@@ -232,17 +262,17 @@ def read(plan, numbers, codes, sums, scratch, ids, lengths, state, logits, score
         if scores.shape[2]:
             for b in range(rows):
                 total = softmax_weights(
-                    weights.ctypes.data, logits[b].ctypes.data, nothing.ctypes.data, one, outputs
+                    chances.ctypes.data, logits[b].ctypes.data, nothing.ctypes.data, one, outputs
                 )
-                top = weights[outputs]
+                top = chances[outputs]
                 normal = np.log(total)
                 scores[0, b, t] = logits[b, ids[b, t]] - top - normal
                 expected = np.float32(0)
                 for k in range(vocabulary):
-                    expected += weights[k] * (logits[b, k] - top)
+                    expected += chances[k] * (logits[b, k] - top)
                 scores[1, b, t] = normal - expected / total
         needed = needed or lengths[rows - 1] == t + 1
-        step(plan, numbers, codes, sums, scratch, ids[:, t].copy(), state, logits, 0, rows, needed, t & 1)
+        step(weights, working, ids[:, t].copy(), state, logits, 0, rows, needed, t & 1)
         if trace.shape[1]:
             for b in range(rows):
                 trace[b, t] = logits[b]
@@ -255,12 +285,18 @@ class Kernels:
         packed = Packed(network)
         self._weights = packed.plan, packed.numbers, packed.codes, packed.sums
         self._width = int(packed.plan[GATES] + packed.plan[WIDE])
+        deep = -(-network.config.hidden // DEEP) * DEEP
+        self._coded_width = 2 * deep + LINE if packed.plan[CODED] else 0
+
+    def _working(self, rows: int) -> tuple[Floats, Bytes]:
+        """Memory of a call: gates and the last layer's output of each row, and a row's 8-bit form."""
+        return aligned((rows, self._width)), aligned((rows, self._coded_width), np.int8)
 
     def generate(self, slots: Slots, automaton: Automaton, eos: int, rows: range, steps: int) -> None:
         """Draw and feed back up to `steps` ids in each of these rows of slots."""
         generate(
-            *self._weights,
-            aligned((rows.stop, self._width)),
+            self._weights,
+            self._working(len(rows)),
             slots.state,
             slots.logits,
             slots.added,
@@ -289,5 +325,4 @@ class Kernels:
         self, ids: Ids, lengths: Longs, state: Floats, logits: Floats, scores: Floats, trace: Floats
     ) -> None:
         """Feed each row's ids (B, T), the first `lengths` of them, longest rows first."""
-        scratch = aligned((len(ids), self._width))
-        read(*self._weights, scratch, ids, lengths, state, logits, scores, trace)
+        read(self._weights, self._working(len(ids)), ids, lengths, state, logits, scores, trace)

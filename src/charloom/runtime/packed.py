@@ -7,8 +7,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from charloom.runtime.arrays import LINE, Bytes, Floats, Ids, Longs, aligned, padded
-from charloom.runtime.vectors import PANEL
+from charloom.runtime.arrays import LINE, MIDDLE, Bytes, Floats, Ids, Longs, aligned, padded
+from charloom.runtime.vectors import DOTS, PANEL
 from charloom.runtime.weights import Folded, Layer, Matrix, Quantised
 
 LSTM, GRU, RNN = range(3)
@@ -29,9 +29,6 @@ GROUP = 4
 DEEP = 64
 """8-bit matrices are padded to a multiple of so many k: one tile of the matrix unit."""
 
-MIDDLE = 64
-"""What is taken from the upper half of an activation's code to make it signed (tiles.py)."""
-
 GATE_ORDER = {"lstm": (0, 1, 2, 3), "gru": (2, 0, 1), "rnn": (0,)}
 """Blocks of the input's products. Those of GRU's hidden stay r z n and lie one block further on, so that
 in [nx | r | z | nh] only what may be added meets."""
@@ -40,13 +37,13 @@ Number = TypeVar("Number", bound=np.generic)
 
 
 class Packed:
-    """`numbers` (float32), `codes` (int8) and `sums` (int32) are flat; `plan` (int64) says where things lie."""
+    """`numbers` (float32), `codes` (int8) and `sums` (int32) are flat; `plan` (int64) says where."""
 
     def __init__(self, network: Folded) -> None:
         config, vocabulary = network.config, network.vocabulary
         self._numbers, self._codes, self._sums = _Buffer(np.float32), _Buffer(np.int8), _Buffer(np.int32)
         blocks = 4 if config.cell == "gru" else config.gates
-        wide, coded = padded(config.hidden), isinstance(network.output, Quantised)
+        wide, coded = padded(config.hidden), DOTS and isinstance(network.output, Quantised)
         plan = [CELLS.index(config.cell), config.layers, config.hidden, wide]
         plan += [vocabulary, padded(vocabulary), blocks * wide, int(coded)]
         for layer in network.layers:
@@ -65,6 +62,8 @@ class Packed:
 
     def _matrix(self, matrix: Matrix, order: tuple[int, ...]) -> list[int]:
         """Pack a matrix (blocks * size, K), its blocks in that order, each padded; where it lies."""
+        if isinstance(matrix, Quantised) and not DOTS:
+            matrix = matrix.codes * matrix.scale[:, None]
         if not isinstance(matrix, Quantised):
             return [self._numbers.add(_panels(_blocks(matrix, order)[:, :, None])), 0, 0]
         codes = _blocks(matrix.codes, order)

@@ -25,7 +25,6 @@ from charloom.runtime.vectors import (
     Vector,
 )
 
-I8 = ir.IntType(8)
 UNROLL = 4
 
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from charloom.runtime import sampler
-from charloom.runtime.arrays import Floats, Ids, Longs
+from charloom.runtime.arrays import FINE, Floats, Ids, Longs
 from charloom.runtime.automaton import Automaton
 from charloom.runtime.draw import uniform
 from charloom.runtime.slots import ENDED_BY_EOS, ENDED_BY_MATCH, RUNNING, Slots
 from charloom.runtime.weights import Folded, Matrix, Quantised
-
-FINE = 16383
-"""Activations meet 8-bit weights as integers of 15 bits: -FINE…FINE."""
 
 
 def step(network: Folded, ids: Ids, state: Floats) -> tuple[Floats, Floats]:

@@ -17,13 +17,16 @@ FEATURES = llvm.get_host_cpu_features()
 LANES = 16 if FEATURES.get("avx512f") else 8 if FEATURES.get("avx2") and FEATURES.get("fma") else 4
 """Numbers in a register: AVX-512, AVX2, NEON (and the rest)."""
 
+DOTS = (LANES == 16 and FEATURES.get("avx512vnni", False)) or (LANES == 8 and FEATURES.get("avxvnni", False))
+"""Whether there is an instruction for dot products of four 8-bit pairs (VNNI)."""
+
 TILE_ROWS = 6
 TILE_VECTORS = 2 if LANES == 8 else 4  # with 6 rows these fill 16 registers of AVX2, 32 of the others
 LINE_VECTORS = 8  # of a single row: enough independent chains to hide the latency of a multiply-add
 PANEL = LINE_VECTORS * LANES
 """Outputs whose weights lie together in memory."""
 
-I32, I64, F32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
+I8, I32, I64, F32 = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
 VECTOR, INTEGERS = ir.VectorType(F32, LANES), ir.VectorType(I32, LANES)
 
 
@@ -142,7 +145,11 @@ class Memory:
 
     def write(self, index: ir.Value, value: Vector) -> None:
         """Put a vector there."""
-        self.builder.store(value.value, self._at(index, value.value.type), align=1)
+        self.put(index, value.value)
+
+    def put(self, index: ir.Value, value: ir.Value) -> None:
+        """Put a value of any type there."""
+        self.builder.store(value, self._at(index, value.type), align=1)
 
     def spread(self, index: ir.Value) -> Vector:
         """One number in all lanes."""
