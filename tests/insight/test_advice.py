@@ -30,7 +30,7 @@ def measure(nats: float, width: float = 0.02) -> Measure:
         (1.7, 1.69, ["no better than order 5", "train longer"]),
         (2.3, 2.25, ["hardly been trained"]),
         (2.3, 1.0, ["order 5 (2.16), yet well on its own training text"]),
-        (4.5, 4.4, ["no better than uniform (6.06) and order 2 (2.89) and order 5 (2.16): it has hardly"]),
+        (4.5, 4.4, ["no better than uniform (6.06), order 2 (2.89), order 5 (2.16): it has hardly"]),
     ],
 )
 def test_each_case_has_its_sentence(nats: float, train_nats: float, said: list[str]) -> None:

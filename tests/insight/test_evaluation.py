@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -255,3 +256,26 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
 def test_the_interval_of_equal_blocks_is_a_point() -> None:
     assert interval(np.full(7, 3.0), np.full(7, 2.0)) == (1.5, 1.5)
     assert interval(np.array([3.0, 0.0]), np.array([2.0, 0.0]))[1] == 1.5  # an empty document
+
+
+def test_many_documents_are_put_together_and_change_nothing() -> None:
+    random = np.random.default_rng(8)
+    nats = random.normal(1.5, 0.5, 25_000)
+    low, high = interval(nats, np.ones(25_000))
+    width = 2 * 1.96 * nats.std() / math.sqrt(25_000)
+    assert high - low == pytest.approx(width, rel=0.1)
+    assert (low + high) / 2 == pytest.approx(nats.mean(), abs=width / 10)
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_text(corpus_of) -> None:
+    letters = np.random.default_rng(9).choice(list("abc \n"), 2_000_000)
+    corpus = corpus_of("".join(letters), fractions=(50, 0, 50))
+    generator = Generator(model_of(corpus, CONSTANT))
+    peaks = []
+    for limit in (1000, 250_000, 1_000_000):  # the first compiles
+        tracemalloc.start()
+        evaluate(generator, corpus.test, limit=limit)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] < 1.2 * peaks[1]

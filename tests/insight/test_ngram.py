@@ -1,5 +1,6 @@
 import itertools
 import math
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -88,6 +89,20 @@ def test_memory_is_bounded_by_reading_less_from_the_front(monkeypatch: pytest.Mo
     assert model.fitted == 200
     latest = Ngram(train[-203:], order=3, size=50)
     assert np.array_equal(nats(model, train[:300]), nats(latest, train[:300]))
+
+
+def test_memory_does_not_grow_with_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ngram, "COUNTED", 2**16)
+    monkeypatch.setattr(ngram, "MOST_GRAMS", 2**18)
+    monkeypatch.setattr(ngram, "DENSE", 2**18)
+    train = np.random.default_rng(6).integers(0, 60, 2**22).astype(np.uint8)
+    for order in (2, 4):  # dense and sparse
+        tracemalloc.start()
+        model = Ngram(train, order=order, size=60)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 2**18 * 160  # bytes; all the text at once would take three times that
+        assert (model.fitted == len(train)) == (order == 2)
 
 
 def test_a_cycle_is_learned_and_a_stranger_survived() -> None:

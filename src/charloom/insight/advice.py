@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from charloom.insight.baselines import Baseline
 from charloom.insight.evaluation import Measure
 
-BY_HEART = (
-    0.3  # share of the held-out loss that is not paid on the training text; the best small models pay 0.2
-)
-UNTRAINED = 0.05  # below this share, the network has not even begun to learn by heart
-WIDE = 0.1  # an interval wider than this share of the loss settles little
+BY_HEART = 0.3  # share of the held-out loss that the training text does not cost; judged, like the next two
+UNTRAINED = 0.05  # the same share, where a network has not even begun to learn by heart
+WIDE = 0.1  # the interval's share of the loss from which it settles little
 
 
 def advice(held_out: Measure, train_nats: float, baselines: Sequence[Baseline]) -> list[str]:
@@ -24,7 +22,7 @@ def advice(held_out: Measure, train_nats: float, baselines: Sequence[Baseline]) 
     nats, bits = held_out.nats, held_out.bits_per_character
     gap = (nats - train_nats) / nats if nats else 0.0
     stronger = [baseline for baseline in baselines if baseline.nats <= nats]
-    names = " and ".join(f"{baseline.name} ({baseline.bits_per_character:.2f})" for baseline in stronger)
+    names = ", ".join(f"{baseline.name} ({baseline.bits_per_character:.2f})" for baseline in stronger)
     simple = [baseline for baseline in stronger if baseline.simple]
     if simple and gap > BY_HEART:
         found.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import tee
 from typing import Any
@@ -61,13 +61,27 @@ class Evaluation:
         return found
 
 
-def evaluate(generator: Generator, part: Part, *, limit: int | None = None) -> Evaluation:
+def evaluate(
+    generator: Generator,
+    part: Part,
+    *,
+    limit: int | None = None,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Evaluation:
     """Score `part`, or its first `limit` symbols, in memory that does not grow with it.
 
-    Raises DataError where there is nothing to score.
+    `progress` is told the share that is done. Raises DataError where there is nothing to score.
     """
     held_out = HeldOut(part, generator.model.vocabulary, limit)
-    carried = _Losses(held_out)
+    total = 2 * held_out.counts.sum()  # each symbol is scored twice
+    done = 0
+
+    def report(count: int) -> None:
+        nonlocal done
+        done += count
+        progress(done / total)
+
+    carried = _Losses(held_out, report)
     if held_out.whole:
         block = max(1, min(BLOCK, len(held_out.ids) // FEWEST_BLOCKS))
         for span in held_out.streams():
@@ -81,7 +95,7 @@ def evaluate(generator: Generator, part: Part, *, limit: int | None = None) -> E
             if span.stop - span.start > LONG:
                 for ids, nats in _one_stream(generator, held_out.ids, span):
                     carried.add(ids, nats, len(ids))
-    cold = _Losses(held_out)
+    cold = _Losses(held_out, report)
     for ids, nats in _from_zero(generator, held_out.ids, held_out.windows(COLD)):
         cold.add(ids, nats, len(ids))
     return Evaluation(
@@ -111,8 +125,9 @@ def _from_zero(generator: Generator, ids: Ids, spans: Iterable[Span]) -> Iterato
 class _Losses:
     """Nats and characters of blocks: all that a mean and its interval need."""
 
-    def __init__(self, held_out: HeldOut) -> None:
+    def __init__(self, held_out: HeldOut, report: Callable[[int], None]) -> None:
         self._held_out = held_out
+        self._report = report
         self._nats = array("d")
         self._characters = array("d")
         self._bytes = 0.0
@@ -128,6 +143,7 @@ class _Losses:
             self._nats.extend(np.add.reduceat(nats + self._held_out.spelling[ids], starts))
             self._characters.extend(np.add.reduceat(self._held_out.characters[ids], starts))
             self._bytes += float(self._held_out.bytes[ids].sum())
+            self._report(len(ids))
 
     def measure(self) -> Measure:
         nats, characters = np.array(self._nats), np.array(self._characters)
