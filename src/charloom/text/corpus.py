@@ -33,7 +33,7 @@ from charloom.text.vocabulary import BOS, BYTE, EOS, SEP, Vocabulary
 
 __all__ = ["Corpus", "DataConfig", "Part", "Progress", "prepare"]
 
-FORMAT = 1  # of a cache entry
+FORMAT = 2  # of a cache entry
 DEFAULT = "python-docs"  # every Python carries it
 
 
@@ -64,13 +64,15 @@ def prepare(
     data: DataConfig | None = None,
     *,
     specials: bool = True,
+    vocabulary: Vocabulary | None = None,
     stdin: BinaryIO | None = None,
     progress: Report = lambda _: None,
 ) -> Corpus:
     """Encode these texts, or find them encoded in the cache.
 
     `corpora` are paths, globs, folders, "-" (`stdin`) or names of the catalog; none means "python-docs".
-    Without `specials` the vocabulary has no specials, and holds the characters of all parts.
+    Without `specials` the vocabulary has no specials, and holds the characters of all parts. With
+    `vocabulary`, that of a model, the ids are that model's.
 
     Raises DataError for a text that cannot be read as asked, DownloadError, MissingExtraError.
     """
@@ -79,7 +81,9 @@ def prepare(
     try:
         spool = Path(tempfile.mkdtemp(prefix="new-", dir=root))
         try:
-            return _prepare(list(corpora) or [DEFAULT], data, specials, stdin, progress, root, spool)
+            return _prepare(
+                list(corpora) or [DEFAULT], data, specials, vocabulary, stdin, progress, root, spool
+            )
         finally:
             shutil.rmtree(spool, ignore_errors=True)
     except OSError as error:
@@ -93,6 +97,7 @@ def _prepare(
     corpora: list[str | Path],
     data: DataConfig,
     specials: bool,
+    vocabulary: Vocabulary | None,
     stdin: BinaryIO | None,
     progress: Report,
     root: Path,
@@ -108,27 +113,29 @@ def _prepare(
     for collection in collections + held_out:
         hashes.append(collection.sha256(progress, done, total))
         done += collection.size()
-    key = _key(collections + held_out, hashes, len(held_out), data, specials)
+    key = _key(collections + held_out, hashes, len(held_out), data, specials, vocabulary)
     folder = root / key
     meta = _valid(folder)
     if meta is None:
         entry = spool / "entry"
         entry.mkdir()
         reading = read(collections, held_out, data, entry, specials, progress)
-        _write_entry(entry, reading, data, specials, progress)
+        vocabulary = vocabulary or _vocabulary(reading, data, specials)
+        _write_entry(entry, reading, vocabulary, progress)
         meta = _publish(entry, folder)
     named = [_provenance(c, sha) for c, sha in zip(collections + held_out, hashes, strict=True)]
     return _open(folder, meta, data, collections, named)
 
 
-def _write_entry(entry: Path, reading: Reading, data: DataConfig, specials: bool, progress: Report) -> None:
-    """The second pass: vocabulary, ids, and meta.json last."""
+def _vocabulary(reading: Reading, data: DataConfig, specials: bool) -> Vocabulary:
     names = _specials(reading.mode, data) if specials else ()
-    vocabulary = (
-        Vocabulary.of_bytes(names)
-        if data.unit == "byte"
-        else Vocabulary.of_characters(reading.characters, names)
-    )
+    if data.unit == "byte":
+        return Vocabulary.of_bytes(names)
+    return Vocabulary.of_characters(reading.characters, names)
+
+
+def _write_entry(entry: Path, reading: Reading, vocabulary: Vocabulary, progress: Report) -> None:
+    """The second pass: ids, and meta.json last."""
     done = 0
 
     def report(size: int) -> None:
@@ -147,6 +154,7 @@ def _write_entry(entry: Path, reading: Reading, data: DataConfig, specials: bool
         "format": FORMAT,
         "documents": reading.mode,
         "guess": reading.guess,
+        "encoding": reading.encoding,
         "conditions": reading.conditions,
         "vocabulary": vocabulary.to_json(),
         "parts": described,
@@ -165,7 +173,12 @@ def _specials(mode: Mode, data: DataConfig) -> tuple[str, ...]:
 
 
 def _key(
-    collections: list[Collection], hashes: list[str], held_out: int, data: DataConfig, specials: bool
+    collections: list[Collection],
+    hashes: list[str],
+    held_out: int,
+    data: DataConfig,
+    specials: bool,
+    vocabulary: Vocabulary | None,
 ) -> str:
     """What decides the ids, hashed: contents, settings, and the versions of our format and of Unicode."""
     decisive = asdict(data) | {"validation": held_out}
@@ -173,8 +186,9 @@ def _key(
         ([source.kind + source.packed for source in c.sources], c.entry.name if c.entry else "")
         for c in collections
     ]
+    given = vocabulary.to_json() if vocabulary else None
     text = json.dumps(
-        [FORMAT, unicodedata.unidata_version, decisive, specials, hashes, kinds], sort_keys=True
+        [FORMAT, unicodedata.unidata_version, decisive, specials, given, hashes, kinds], sort_keys=True
     )
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
 
@@ -252,6 +266,7 @@ def _open(
         provenance={
             "corpora": named,
             "characters": sum(part.characters for part in parts.values()),
+            "encoding": meta["encoding"],
             "documents": meta["documents"],
             "split": split,
             "python": sys.version.split()[0],

@@ -26,6 +26,16 @@ MARKS = (  # byte order marks; that of UTF-32 begins with that of UTF-16
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+USUAL = (
+    "utf_8",
+    "cp1252",
+    "latin_1",
+    "cp1251",
+    "cp932",
+    "gb18030",
+    "big5",
+    "euc_kr",
+)  # rather than their kin
 FORMATS = (  # how files begin that hold text in another form
     (b"%PDF-", "a PDF"),
     (b"PK\x03\x04", "a .docx, .odt, .epub or another zipped document"),
@@ -101,8 +111,9 @@ def _decoded(source: Source, encoding: str, newlines: bool) -> Iterator[str]:
         try:
             text = decoder.decode(b"", final=True)
         except UnicodeError as error:
+            at = read - len(error.object) if isinstance(error, UnicodeDecodeError) else read
             raise DataError(
-                f"{source.label}: the last character, at byte {read:,}, is cut short; fetch the file again"
+                f"{source.label}: the last character, at byte {at}, is cut short; fetch the file again"
             ) from error
         if text:
             yield text
@@ -141,7 +152,15 @@ def _binary(source: Source, block: bytes, read: int) -> DataError:
     )
 
 
+def encoding_of(source: Source, data: DataConfig) -> str:
+    """The encoding that a file is read in: that of its byte order mark, if it has one, or `data`'s."""
+    return _settled(source, data.encoding, next(source.blocks(), b""))
+
+
 def likely_encoding(sample: bytes) -> str | None:
     """The name of the encoding that these bytes most likely are in, or None."""
     best = charset_normalizer.from_bytes(sample).best()
-    return None if best is None else best.encoding.replace("_", "-")
+    if best is None:
+        return None
+    same = (best.encoding, *best.could_be_from_charset)  # all of these decode the sample to the same text
+    return next((name for name in USUAL if name in same), best.encoding).replace("_", "-")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import statistics
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, NamedTuple
 
@@ -88,10 +87,8 @@ def guess(sample: str, files: int) -> tuple[Mode, str]:
     if _share(full, lambda row: row.rstrip(SPACE).endswith(RUNNING)) > 0.1:
         return "whole", "many lines end in the middle of a sentence"
     lengths = sorted(map(len, full))
-    if (
-        statistics.median(lengths) > 40
-        and lengths[len(lengths) // 2] > 0.85 * lengths[int(0.98 * len(lengths))]
-    ):
+    middle, long = lengths[len(lengths) // 2], lengths[int(0.98 * len(lengths))]
+    if middle > 20 and middle > 0.85 * long and _share(full, lambda row: row[0].isdecimal()) < 0.9:
         return "whole", "its lines are wrapped at one width"
     return "line", "its lines begin alike and none is empty"
 

@@ -72,6 +72,16 @@ class Part:
             ends += source_bytes + text_bytes
             yield _decoded(self._text[ends - text_bytes : ends])
 
+    def blocks(self) -> Iterator[str]:
+        """The part's text, piece by piece, in memory that does not grow with it."""
+        if self.documents is not None:
+            yield from self.texts()
+            return
+        decoder = Utf8Decoder()
+        for start in range(0, len(self._text), BLOCK):
+            yield decoder.decode(self._text[start : start + BLOCK].tobytes())
+        yield decoder.decode(b"", True)
+
     def sources(self, limit: int | None = None) -> Iterator[str]:
         """The texts that the first `limit` documents translate; empty where they translate none."""
         start = 0

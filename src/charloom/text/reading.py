@@ -11,7 +11,7 @@ import numpy as np
 
 from charloom.errors import DataError, UsageError
 from charloom.text.config import DataConfig, Progress
-from charloom.text.decoding import text_blocks
+from charloom.text.decoding import encoding_of, text_blocks
 from charloom.text.documents import Document, Mode, guess, lines, paragraphs, places
 from charloom.text.parts import TextWriter
 from charloom.text.sources import Collection, Report, Source
@@ -27,12 +27,14 @@ PARTS = ("train", "validation", "test")
 class Reading:
     """What the first pass found.
 
+    `encoding` is that of the first file ("bytes" where nothing is decoded).
     `cuts`, for one whole text: of each text file, where the parts lie in it, in characters.
     `characters` are the vocabulary's in order. `bytes` is the size of all texts as UTF-8.
     """
 
     mode: Mode
     guess: str
+    encoding: str
     characters: tuple[str, ...]
     conditions: Mapping[str, list[str]]
     cuts: Mapping[str, Mapping[str, tuple[int, int]]]
@@ -151,7 +153,7 @@ def _read_whole(
     known = seen.positions
     characters = tuple(c for c, at in known.items() if at < ends[0] or not specials)
     _check_variety(collections, data, characters)
-    return Reading("whole", reason, characters, {}, cuts, size)
+    return Reading("whole", reason, _encoding(collections, data), characters, {}, cuts, size)
 
 
 def _read_documents(
@@ -177,7 +179,7 @@ def _read_documents(
     characters = tuple(dict.fromkeys((*dealer.seen.positions, *dealer.elsewhere.positions)))
     _check_variety(collections, data, characters)
     named = {name: list(known) for name, known in zip(conditions, dealer.numbers, strict=True)}
-    return Reading(mode, reason, characters, named, {}, dealer.bytes)
+    return Reading(mode, reason, _encoding(collections, data), characters, named, {}, dealer.bytes)
 
 
 class _Dealer:
@@ -258,6 +260,17 @@ def _size(collections: Sequence[Collection]) -> int | None:
     if any(source.packed or source.kind == "parquet" for c in collections for source in c.sources):
         return None
     return sum(collection.size() for collection in collections)
+
+
+def _encoding(collections: Sequence[Collection], data: DataConfig) -> str:
+    source = collections[0].sources[0]
+    return (
+        "bytes"
+        if data.unit == "byte"
+        else data.encoding
+        if source.kind == "parquet"
+        else encoding_of(source, data)
+    )
 
 
 def _label(collections: Sequence[Collection]) -> str:

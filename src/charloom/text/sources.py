@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import BinaryIO, Literal, cast
+from typing import Any, BinaryIO, Literal, cast
 
 from charloom.errors import DataError, MissingExtraError
 from charloom.text import catalog
@@ -63,7 +63,7 @@ class Source:
                 case ".xz":
                     return cast(BinaryIO, lzma.open(self.path, "rb"))
                 case ".zst":
-                    return _open_zstandard(self.path)
+                    return io.BufferedReader(_Zstandard(self.path))
                 case _:
                     return self.path.open("rb")
         except OSError as error:
@@ -193,9 +193,37 @@ def _stem(path: Path) -> str:
     return path.name.split(".")[0] or path.name.strip(".")
 
 
-def _open_zstandard(path: Path) -> BinaryIO:
-    try:
-        import zstandard
-    except ImportError:
-        raise MissingExtraError("reading .zst", "data") from None
-    return io.BufferedReader(cast(io.RawIOBase, zstandard.open(path, "rb")))
+class _Zstandard(io.RawIOBase):
+    """A .zst file; unlike the library's own reader it notices a frame that breaks off."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import zstandard
+        except ImportError:
+            raise MissingExtraError("reading .zst", "data") from None
+        self._file = path.open("rb")
+        self._new = zstandard.ZstdDecompressor().decompressobj
+        self._frame = self._new()
+        self._packed = self._ready = b""
+        self._fed = False  # whether the present frame has begun
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            if self._frame.eof:
+                self._packed, self._frame, self._fed = self._frame.unused_data, self._new(), False
+            block = self._packed or self._file.read(2**14)
+            if not block:
+                if self._fed:
+                    raise EOFError("it breaks off")
+                return 0
+            self._ready, self._packed, self._fed = self._frame.decompress(block), b"", True
+        size = min(len(buffer), len(self._ready))
+        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
+        return size
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()

@@ -1,0 +1,37 @@
+"""What a text is like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from charloom.text.config import DataConfig
+from charloom.text.inspection import inspect
+
+
+def test_a_whole_text(tmp_path: Path) -> None:
+    path = tmp_path / "book.txt"
+    path.write_bytes(("aé" * 45 + "b" * 5 + "cc€cc").encode("cp1252"))
+    found = inspect([path], DataConfig(encoding="cp1252"))
+    assert (found.mode, found.encoding, found.documents, found.duplicates) == ("whole", "cp1252", 1, 0)
+    assert (found.characters, found.bytes, found.distinct, found.unseen) == (100, 100 + 45 + 2, 5, 3)
+    assert found.parts == {"train": 90, "validation": 5, "test": 5}
+    assert found.lengths[50] == 100
+    assert found.first == "aé" * 45
+
+
+def test_documents(data_folder: Path) -> None:
+    found = inspect(["ag_news:test"])
+    assert (found.mode, found.documents, found.distinct) == ("row", 7600, 82)
+    assert sum(found.parts.values()) == found.characters
+    assert found.parts["train"] / found.characters == pytest.approx(0.9, abs=0.02)
+    assert found.lengths[0] < found.lengths[50] < found.lengths[100]
+    assert found.duplicates == 0
+    assert found.first.startswith("Fears for T N pension")
+
+
+def test_duplicates(tmp_path: Path) -> None:
+    path = tmp_path / "names.txt"
+    path.write_text("\n".join(f"name {i % 100}" for i in range(400)), encoding="utf-8")
+    assert inspect([path], DataConfig(documents="line")).duplicates == pytest.approx(0.75)
