@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 import unicodedata
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 
 from charloom.errors import DataError, UsageError
 from charloom.text.config import Progress
-from charloom.text.corpus import Corpus, DataConfig, Part, prepare
+from charloom.text.corpus import FORMAT, KEYS, Corpus, DataConfig, Part, prepare
 from charloom.text.documents import places
 from charloom.text.vocabulary import BOS, BYTE, EOS, SEP, Vocabulary
 
@@ -240,6 +241,8 @@ def test_standard_input(tmp_path: Path) -> None:
     assert (corpus.name, corpus.train.text()) == ("stdin", "Grüße\n")
     with pytest.raises(DataError, match="no standard input"):
         prepare(["-"])
+    with pytest.raises(UsageError, match="but once"):
+        prepare(["-", "-"], stdin=io.BytesIO(b"ab"))
 
 
 def test_columns_labels_and_sources_of_a_table(tmp_path: Path) -> None:
@@ -381,9 +384,32 @@ def test_memory_does_not_grow_with_the_text(tmp_path: Path) -> None:
     assert peaks[24] < 24e6
 
 
+def test_what_killed_processes_left_is_swept(tmp_path: Path) -> None:
+    root = prepare([written(tmp_path, "ab" * 50)]).folder.parent
+    for name, age in (("new-old", 3 * 24 * 3600), ("new-young", 3600)):
+        (root / name / "entry").mkdir(parents=True)
+        os.utime(root / name, (time.time() - age,) * 2)
+    prepare([tmp_path / "book.txt"])
+    assert [path.name for path in root.glob("new-*")] == ["new-young"]
+    (root / "new-young" / "entry").rmdir()
+    (root / "new-young").rmdir()
+
+
+def test_a_validation_text_is_of_the_same_kind(tmp_path: Path) -> None:
+    book, table = written(tmp_path, "ab" * 50), written(tmp_path, "text\nab\nba\n", "t.csv")
+    with pytest.raises(UsageError, match=r"t\.csv is a table, but the training text is none"):
+        prepare([book], DataConfig(validation=str(table)))
+    with pytest.raises(UsageError, match=r"book\.txt is no table, but the training text is one"):
+        prepare([table], DataConfig(validation=str(book)))
+
+
 def test_the_entry_says_what_it_is(tmp_path: Path) -> None:
     corpus = prepare([written(tmp_path, "ab" * 50)], ALL)
     meta = json.loads((corpus.folder / "meta.json").read_text(encoding="utf-8"))
-    assert meta["format"] == 1
+    assert meta["format"] == FORMAT
+    assert meta.keys() == KEYS | {"format"}
+    (corpus.folder / "meta.json").write_text(json.dumps(meta | {"format": FORMAT + 1}), encoding="utf-8")
+    assert prepare([tmp_path / "book.txt"], ALL).train.text() == "ab" * 50
+    assert json.loads((corpus.folder / "meta.json").read_text(encoding="utf-8")) == meta
     assert Vocabulary.from_json(meta["vocabulary"]) == corpus.vocabulary
     assert stat.S_ISDIR(corpus.folder.stat().st_mode)

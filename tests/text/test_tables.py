@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charloom.errors import DataError, MissingExtraError
@@ -34,6 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("tables")
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(CELL, CELL), min_size=1), st.sampled_from([("csv", ","), ("tsv", "\t")]))
 def test_every_cell_comes_back(folder: Path, cells: list[tuple[str, str]], form: tuple[str, str]) -> None:
     out = io.StringIO(newline="")

@@ -15,6 +15,7 @@ import json
 import shutil
 import sys
 import tempfile
+import time
 import unicodedata
 import zlib
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from charloom.errors import DataError, ModelError
+from charloom.errors import DataError, ModelError, UsageError
 from charloom.text import cache
 from charloom.text.config import DataConfig, Progress
 from charloom.text.documents import Mode
@@ -33,7 +34,9 @@ from charloom.text.vocabulary import BOS, BYTE, EOS, SEP, Vocabulary
 
 __all__ = ["Corpus", "DataConfig", "Part", "Progress", "prepare"]
 
-FORMAT = 2  # of a cache entry
+FORMAT = 1  # of a cache entry
+KEYS = {"documents", "guess", "encoding", "conditions", "vocabulary", "parts", "files"}  # of meta.json
+STALE = 2 * 24 * 3600  # seconds; no text takes so long to encode
 DEFAULT = "python-docs"  # every Python carries it
 
 
@@ -77,7 +80,10 @@ def prepare(
     Raises DataError for a text that cannot be read as asked, DownloadError, MissingExtraError.
     """
     data = data or DataConfig()
+    if list(corpora).count("-") > 1:
+        raise UsageError("-: standard input can be read but once; name it once")
     root = cache.folder("corpora")
+    _sweep(root)
     try:
         spool = Path(tempfile.mkdtemp(prefix="new-", dir=root))
         try:
@@ -193,11 +199,25 @@ def _key(
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
 
 
+def _sweep(root: Path) -> None:
+    """Remove what killed processes left unfinished, long ago enough that none is still at it."""
+    for left in root.glob("new-*"):
+        try:
+            if time.time() - left.stat().st_mtime > STALE:
+                shutil.rmtree(left, ignore_errors=True)
+        except OSError:
+            pass  # another process was quicker
+
+
 def _valid(folder: Path) -> dict[str, Any] | None:
     """The description of a cache entry that is whole, else None."""
     try:
         meta: dict[str, Any] = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        if meta["format"] == FORMAT and all(_checksum(folder / n) == c for n, c in meta["files"].items()):
+        if (
+            meta["format"] == FORMAT
+            and meta.keys() >= KEYS
+            and all(_checksum(folder / n) == c for n, c in meta["files"].items())
+        ):
             Vocabulary.from_json(meta["vocabulary"])
             return meta
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ModelError):

@@ -51,6 +51,14 @@ def read(
 ) -> Reading:
     """Write the parts' texts into `folder`. `held_out` is the validation part, where it stands apart."""
     mode, reason = _mode(collections, data)
+    for source in (source for collection in held_out for source in collection.sources):
+        if (source.kind == "text") == (mode == "row"):
+            found = (
+                "no table, but the training text is one"
+                if mode == "row"
+                else "a table, but the training text is none"
+            )
+            raise UsageError(f"validation: {source.label} is {found}; give two of a kind")
     if mode == "whole":
         return _read_whole(collections, held_out, data, folder, specials, progress, reason)
     return _read_documents(collections, held_out, data, folder, specials, progress, mode, reason)
