@@ -20,10 +20,10 @@ class Rows:
         lines = self._path.read_text("utf-8").splitlines() if self._path.exists() else []
         self.found: dict[str, dict[str, Any]] = {row["row"]: row for row in map(json.loads, lines)}
 
-    def measure(self, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The row of that name, measured now unless it stands in the file."""
+    def measure(self, name: str, work: Callable[..., dict[str, Any]], *arguments: object) -> dict[str, Any]:
+        """The row of that name: `work(*arguments)` now, unless it stands in the file."""
         if name not in self.found:
-            row = {"row": name, **work(), "machine": platform.processor() or platform.machine()}
+            row = {"row": name, **work(*arguments), "machine": platform.processor() or platform.machine()}
             with self._path.open("a", encoding="utf-8", newline="\n") as file:
                 file.write(json.dumps(row) + "\n")
             self.found[name] = row

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rows import Rows, table
 
 from charloom.model import folder
 from charloom.model.config import ModelConfig
 from charloom.text.vocabulary import Vocabulary
+from rows import Rows, table
 
 CHARLOOM = [sys.executable, "-m", "charloom"]
 RUNS = 5
@@ -44,7 +44,9 @@ def model(path: Path) -> None:
 def first_byte(command: list[str], environment: dict[str, str]) -> float:
     """Seconds until the command has written its first byte."""
     start = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+    ) as process:
         assert process.stdout is not None
         process.stdout.read(1)
         seconds = time.perf_counter() - start
@@ -73,7 +75,10 @@ def main() -> None:
             ["from the start of the command", "seconds"],
             [
                 ["`charloom --help`", f"{row['help']:.2f}"],
-                ["`charloom sample`, 1×512, first character, the very first run (compiles)", f"{row['cold']:.1f}"],
+                [
+                    "`charloom sample`, 1×512, first character, the very first run (compiles)",
+                    f"{row['cold']:.1f}",
+                ],
                 ["the same, every later run", f"{row['warm']:.2f}"],
             ],
         )

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rows import Rows, data_folder, table
 from torch import nn
 
 from charloom.model.config import ModelConfig
@@ -25,6 +24,7 @@ from charloom.text.config import DataConfig
 from charloom.text.corpus import prepare
 from charloom.training.config import TrainConfig
 from charloom.training.loop import Trainer
+from rows import Rows, data_folder, table
 
 HIDDEN = 64
 WINDOW = 100
@@ -70,7 +70,7 @@ class LessonLoop:
         targets = torch.stack([self.encode(text[i + 1 : i + WINDOW + 1]) for i in range(count)])
         self.optimiser.zero_grad()
         logits = self.network(inputs)
-        nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten()).backward()
+        nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten()).backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         return len(text)
 
