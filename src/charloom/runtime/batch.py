@@ -42,14 +42,14 @@ class Stream:
         model: Model,
         start: State,
         settings: SamplerConfig,
-        *,
-        stream: int = 0,
-        candidate: int = 0,
         automaton: Automaton | None = None,
+        *,
+        number: int = 0,
+        candidate: int = 0,
         traced: bool = False,
     ) -> None:
-        self.start, self.settings, self.automaton, self.traced = start, settings, automaton, traced
-        self.stream, self.candidate = stream, candidate
+        self.start, self.settings, self.automaton = start, settings, automaton
+        self.number, self.candidate, self.traced = number, candidate, traced
         self.writer = Writer(model.vocabulary, settings.length, settings.stop)
         self.ids: list[Ids] = []
         self.logits: list[Floats] = []
@@ -88,7 +88,7 @@ class Batch:
         slots.logits[b, :vocabulary] = stream.start.logits
         slots.added[b, :vocabulary] = stream.settings.added(self._model.vocabulary)
         slots.options[b] = stream.settings.row()
-        slots.keys[b, SEED], slots.keys[b, STREAM] = stream.settings.seed, stream.stream
+        slots.keys[b, SEED], slots.keys[b, STREAM] = stream.settings.seed, stream.number
         slots.keys[b, CANDIDATE] = stream.candidate
         slots.t[b] = slots.counts[b] = slots.used[b] = slots.ended[b] = 0
         slots.place[b] = -1

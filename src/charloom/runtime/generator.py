@@ -12,8 +12,10 @@ import numpy as np
 from charloom.errors import UsageError
 from charloom.model.folder import Model
 from charloom.runtime.arrays import Floats, Ids, aligned, padded
+from charloom.runtime.automaton import Automaton
 from charloom.runtime.batch import Batch, Engine, Stream
 from charloom.runtime.compiled import COMPILES
+from charloom.runtime.match import automaton
 from charloom.runtime.options import SamplerConfig
 from charloom.runtime.state import State
 from charloom.runtime.twins import Twins, log_softmax
@@ -119,7 +121,7 @@ class Generator:
             yield next(self._samples([(stream, prompt, start)], settings, settings.best_of, None)).text
             return
         batch = Batch(self._engine, self.model, 1)
-        batch.enter(self._stream(start, settings, stream, 0, False))
+        batch.enter(Stream(self.model, start, settings, self._automaton(settings), number=stream))
         steps = 1
         while batch.streams:
             for progress in batch.advance(steps):
@@ -224,10 +226,17 @@ class Generator:
         top: int | None,
     ) -> Iterator[Sample]:
         """Texts in the order of `starts` (number, prompt, state), from `rows` streams in lockstep."""
+        matching = self._automaton(settings)
         traced = top is not None or settings.best_of > 1
         batch = Batch(self._engine, self.model, rows)
         waiting = (
-            (number, prompt, self._stream(start, settings, number, candidate, traced))
+            (
+                number,
+                prompt,
+                Stream(
+                    self.model, start, settings, matching, number=number, candidate=candidate, traced=traced
+                ),
+            )
             for number, prompt, start in starts
             for candidate in range(settings.best_of)
         )
@@ -255,10 +264,14 @@ class Generator:
         finally:
             batch.close()
 
-    def _stream(
-        self, start: State, settings: SamplerConfig, number: int, candidate: int = 0, traced: bool = False
-    ) -> Stream:
-        return Stream(self.model, start, settings, stream=number, candidate=candidate, traced=traced)
+    def _automaton(self, settings: SamplerConfig) -> Automaton | None:
+        """What `match` asks for. Raises UsageError where no match fits the length."""
+        if not settings.match:
+            return None
+        result = automaton(settings.match, self.model.vocabulary, settings.added(self.model.vocabulary))
+        if result.distance[0] > settings.length:
+            raise UsageError(f"match: the shortest match has {result.distance[0]} characters; raise length")
+        return result
 
     def _finished(self, stream: Stream, prompt: str, top: int | None) -> Sample:
         assert stream.writer.finish_reason is not None
@@ -268,7 +281,7 @@ class Generator:
             prompt=prompt,
             temperature=stream.settings.temperature,
             seed=stream.settings.seed,
-            stream=stream.stream,
+            stream=stream.number,
             finish_reason=stream.writer.finish_reason,
             log_probabilities=log_probabilities,
             top=alternatives,
