@@ -13,7 +13,6 @@ replacement of that file, so a reader at any moment finds a whole model.
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -101,7 +100,7 @@ def read(folder: Path) -> Model:
         raise ModelError(f"{folder}: there is no such model folder; charloom train makes one")
     described = read_json(folder / "config.json")
     version = described.get("format")
-    if not isinstance(version, int):
+    if type(version) is not int or version < 1:
         raise ModelError(f"{folder / 'config.json'}: no format version; this is not a charloom model")
     if version > FORMAT:
         raise ModelError(
@@ -161,7 +160,7 @@ def _read_weights(path: Path, config: ModelConfig, vocabulary: int) -> tuple[Wei
             f"{path}: not a readable safetensors file ({error}); train or copy it again"
         ) from error
     for name, array in weights.items():
-        if not math.isfinite(float(np.sum(array, dtype=np.float64))):
+        if not np.isfinite(array).all():
             raise ModelError(f"{path}: {name} holds NaN or infinity; train or copy the model again")
     if not config.embedding and not np.array_equal(weights["embedding.weight"], np.eye(vocabulary)):
         raise ModelError(f"{path}: {ONE_HOT_MISMATCH}; the file is damaged")

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from charloom.model.config import GATES
 from charloom.text.corpus import Corpus
 from charloom.training import device
 from charloom.training.config import DEFAULT_MINUTES, TrainConfig
@@ -38,7 +39,7 @@ def choose(corpus: Corpus, config: TrainConfig, given: Mapping[str, Mapping[str,
     model, train = given.get("model", {}), given.get("train", {})
     reasons: dict[str, str] = {}
     window = train.get("window", config.window)
-    lanes = train.get("lanes") or max(1, min(config.lanes, text // (LANE_WINDOWS * window)))
+    lanes: int = train.get("lanes") or max(1, min(config.lanes, text // (LANE_WINDOWS * window)))
     reasons["train.lanes"] = f"{text:,} characters of text give lanes of {text // lanes:,}"
     rate = _product_rate(config)
 
@@ -69,8 +70,8 @@ def choose(corpus: Corpus, config: TrainConfig, given: Mapping[str, Mapping[str,
 
 def _weights(model: Mapping[str, Any], hidden: int, vocabulary: int) -> int:
     """Parameters that take part in every character's products."""
-    gates = {"lstm": 4, "gru": 3, "rnn": 1}[model.get("cell", "lstm")]
-    return hidden * (gates * hidden * (2 * model.get("layers", 1) - 1) + vocabulary)
+    recurrent: int = GATES[model.get("cell", "lstm")] * hidden * (2 * model.get("layers", 1) - 1)
+    return hidden * (recurrent + vocabulary)
 
 
 def _product_rate(config: TrainConfig) -> float:

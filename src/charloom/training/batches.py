@@ -14,6 +14,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from charloom.errors import DataError
+from charloom.text.corpus import Corpus
+from charloom.training.config import TrainConfig
 
 Ids = np.ndarray[Any, np.dtype[Any]]
 
@@ -45,6 +47,27 @@ class Layout(Protocol):
 
     def batch(self, step: int) -> Batch:
         """The batch of step 0, 1, 2, …"""
+
+
+def layout(corpus: Corpus, config: TrainConfig) -> Layout:
+    """The layout that the settings name, over the training part."""
+    part, vocabulary = corpus.train, corpus.vocabulary
+    if config.layout == "windows":
+        if part.documents is None:
+            raise DataError(
+                "the layout windows takes one text a step, and this is one whole; use --documents line"
+            )
+        return Windows(part.ids, part.documents, config.window)
+    if config.layout == "shuffled":
+        return Shuffled(part.ids, rows=config.lanes, window=config.window, seed=config.seed)
+    return Lanes(
+        part.ids,
+        lanes=config.lanes,
+        window=config.window,
+        seed=config.seed,
+        restarts=config.restarts,
+        bos=vocabulary.bos if part.documents is None else None,  # documents bring their own
+    )
 
 
 def pairs(ids: Ids, window: int) -> tuple[Ids, Ids]:

@@ -25,7 +25,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from charloom.errors import RunError
+from charloom.errors import CharloomError, RunError
 from charloom.model.folder import read_json, replace_file, to_json
 
 KEPT = 2  # the last one, and the one before in case the last is damaged
@@ -78,13 +78,20 @@ def save(run: Path, checkpoint: Checkpoint) -> Path:
 
 def latest(run: Path) -> tuple[Checkpoint | None, list[str]]:
     """The newest whole checkpoint, or None; and a line for every damaged one that was passed over."""
-    passed = []
+    passed: list[str] = []
     for step, path in _found(run):
         try:
             return _read(step, path), passed
-        except (RunError, OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
+        except (CharloomError, OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
             passed.append(f"{path}: passed over, it is damaged ({error})")
     return None, passed
+
+
+def drop_after(run: Path, step: int) -> None:
+    """Forget the checkpoints of later steps, which a run that was rolled back takes again."""
+    for later, path in _found(run):
+        if later > step:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _read(step: int, path: Path) -> Checkpoint:

@@ -67,7 +67,7 @@ class TrainConfig:
             ("steps", 0, 10**12),
             ("lanes", 1, 2**20),
             ("window", 1, 2**20),
-            ("seed", 0, 2**63 - 1),
+            ("seed", 0, 2**32 - 1),  # what the sampler takes
             ("threads", 0, 4096),
             ("rate", 0, 100),
             ("muon_rate", 0, 100),

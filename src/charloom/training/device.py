@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import time
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from charloom.errors import UsageError
-from charloom.training.config import TrainConfig
+from charloom.training.config import Precision, TrainConfig
 
 CHECK_ROWS = 256  # of the trial product: large enough that its time is the arithmetic's
 CHECK_TOLERANCE = 0.02  # bfloat16 keeps 8 bits: a sum of 256 products errs by well under a hundredth
@@ -22,9 +23,19 @@ class Place:
     """A device, a precision, a number of threads, and why."""
 
     device: torch.device
-    precision: str
+    precision: Precision
     threads: int
     reason: str
+
+    def facts(self) -> dict[str, str | int]:
+        """What decides the last bits of a product."""
+        return {
+            "device": str(self.device),
+            "precision": self.precision,
+            "threads": self.threads,
+            "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+            "torch": torch.__version__,
+        }
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """Products in bfloat16 where that was chosen, in float32 otherwise."""

@@ -80,6 +80,13 @@ class RolledBack:
 
 
 @dataclass(frozen=True)
+class Warned:
+    """Something that the run survives and the user should know."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class Finished:
     """The end: `reason` is budget, patience, or the name of the signal."""
 
@@ -91,4 +98,4 @@ class Finished:
     best_step: int
 
 
-Event = Started | Stepped | Planned | Evaluated | SampleDue | Saved | RolledBack | Finished
+Event = Started | Stepped | Planned | Evaluated | SampleDue | Saved | RolledBack | Warned | Finished

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,34 +37,42 @@ class HeldOut:
     A long text is cut into pieces, each read after the 256 characters before it, so that rows run side
     by side and yet nearly carry the state of one stream; a document is read from a zero state. `<eos>`
     counts to the sum of nats but not to the characters, `<bos>` to neither, an unknown character's
-    bytes ln 256 more each.
+    bytes ln 256 more each. Where no `<bos>` comes before it, a text's first character counts to neither.
     """
 
     def __init__(self, part: Part, vocabulary: Vocabulary, place: Place, most: int = MOST_CHARACTERS) -> None:
-        self._part = part
         self._ids = part.ids
-        self._vocabulary = vocabulary
+        self._bos = vocabulary.bos
         self._place = place
         bounds = np.array([0, len(part.ids)]) if part.documents is None else part.documents
         self._pieces = _pieces(bounds.astype(np.int64), most)
-        self._whole = len(part.ids) <= most
+        self._characters = np.ones(len(vocabulary))  # of the text, that a row stands for
+        self._characters[list(vocabulary.specials.values())] = 0
+        self._spelling = np.zeros(len(vocabulary))  # nats that say which byte it is
+        if vocabulary.byte is not None:
+            counts = np.bincount(part.ids, minlength=len(vocabulary))
+            strange = part.characters - counts @ self._characters
+            self._characters[vocabulary.byte] = strange / max(1, counts[vocabulary.byte])
+            self._spelling[vocabulary.byte] = math.log(256)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to score."""
+        return not self._pieces
 
     @torch.no_grad()
-    def nats(self, network: Network) -> float:
-        """Mean nats a character; NaN where there is no text to score."""
-        total, ordinary, unknown = 0.0, 0, 0
+    def nats(self, network: Network, stop: Callable[[], object] = lambda: False) -> float | None:
+        """Mean nats a character; NaN where there is no text to score, None where `stop` cut it short."""
+        total, characters = 0.0, 0.0
         for first in range(0, len(self._pieces), ROWS):
-            pieces = self._pieces[first : first + ROWS]
-            read, scored = self._gather(pieces)
+            read, scored = self._gather(self._pieces[first : first + ROWS])
             with self._place.autocast():
-                total += self._score(network, read, scored)
+                nats = self._score(network, read, scored, stop)
+            if nats is None:
+                return None
             targets = read[:, 1:][scored]
-            ordinary += int((~np.isin(targets, list(self._vocabulary.specials.values()))).sum())
-            if self._vocabulary.byte is not None:
-                unknown += int((targets == self._vocabulary.byte).sum())
-        total += unknown * math.log(256)
-        # several bytes make one character; how many only the part as a whole knows
-        characters = self._part.characters if self._whole else ordinary + unknown
+            total += nats + float(self._spelling[targets].sum())
+            characters += float(self._characters[targets].sum())
         return total / characters if characters else math.nan
 
     def _gather(self, pieces: list[Piece]) -> tuple[Ids, Ids]:
@@ -74,15 +83,17 @@ class HeldOut:
             length = piece.end - piece.start
             read[row, :length] = self._ids[piece.start : piece.end]
             scored[row, piece.warm : length - 1] = True
-        if self._vocabulary.bos is not None:
-            scored &= read[:, 1:] != self._vocabulary.bos
+        if self._bos is not None:
+            scored &= read[:, 1:] != self._bos
         return read, scored
 
-    def _score(self, network: Network, read: Ids, scored: Ids) -> float:
+    def _score(self, network: Network, read: Ids, scored: Ids, stop: Callable[[], object]) -> float | None:
         device = self._place.device
         state = network.zero_state(len(read))
         total = 0.0
         for start in range(0, read.shape[1] - 1, WARM):
+            if stop():
+                return None
             window = torch.from_numpy(read[:, start : start + WARM + 1]).to(device)
             counted = torch.from_numpy(scored[:, start : start + WARM]).to(device)
             logits, state = network(window[:, :-1], state)

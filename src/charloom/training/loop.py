@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from charloom.errors import DataError, DivergedError
+from charloom.errors import DivergedError
 from charloom.model import folder
 from charloom.model.config import ModelConfig
 from charloom.text.corpus import Corpus
 from charloom.training import checkpoint, device
-from charloom.training.batches import Lanes, Layout, Shuffled, Windows
+from charloom.training.batches import layout
 from charloom.training.checkpoint import Checkpoint
 from charloom.training.config import DEFAULT_MINUTES, TrainConfig
 from charloom.training.events import (
@@ -44,6 +44,7 @@ EVALUATION_SHARE = 0.05  # of a budget in minutes that evaluations may take
 SAMPLE_EVERY = 4  # evaluations
 REPORT_SECONDS = 0.1  # between two Stepped events
 RETRIES = 3  # of a diverged run, each at half the rate
+ENDS = ("budget", "patience")  # reasons that finish a run; any other may go on
 
 
 @dataclass
@@ -91,8 +92,10 @@ class Trainer:
         self._validation = HeldOut(corpus.validation, corpus.vocabulary, self.place)
         self._run = run
         self._stop = stop
-        self._by_clock = config.minutes > 0 and not config.plan
+        self._repeats = bool(config.plan)
+        self._by_clock = config.minutes > 0 and not self._repeats
         self._first = 0  # step of this budget
+        self._taken = 0  # steps since `train` began, those that were rolled back included
         self._deadline = 60 * config.minutes
         self._before = 0.0  # seconds of training before a resume
         self._started = time.perf_counter()
@@ -109,42 +112,49 @@ class Trainer:
         self._started = time.perf_counter()
         self._plan_first()
         yield self._start()
-        saved, reported, reason = self.elapsed(), 0.0, ""
-        if self.step == 0:
-            yield self._evaluate()
+        saved, reported = self.elapsed(), 0.0
+        if self._evaluation_due():
+            yield from self._evaluate()
         good = self.snapshot()
-        while not (reason := self._stop() or self._over()):
+        reason = self._stop() or self._over()
+        while not reason:
             self._take_step()
-            if self.step == self._first + TIMED_STEPS // 2:
-                self._timed_from = (self.step, self.elapsed())
-            if self._by_clock and self.step == self._first + TIMED_STEPS:
+            if self._taken == TIMED_STEPS // 2:
+                self._timed_from = (self._taken, self.elapsed())
+            if self._by_clock and self._taken == TIMED_STEPS:
                 yield self._plan_timed()
-            ends = self.step >= self.schedule.steps
-            evaluates = self.step % self.config.evaluate_steps == 0 and not ends
-            if ends or evaluates or self.elapsed() - reported > REPORT_SECONDS:
+            reason = self._stop() or self._over()
+            evaluates = not reason and self._evaluation_due()
+            saves = not reason and self._checkpoint_due(saved)
+            if reason or evaluates or saves or self.elapsed() - reported > REPORT_SECONDS:
                 reported = self.elapsed()
-                if not self._measure_loss():
+                if not self._measure():
                     yield self._roll_back(good)
+                    reason = self._stop()
                     continue
                 yield self._progress()
             if evaluates:
                 good = self.snapshot()
-                yield self._evaluate()
-                if self._by_clock:
+                yield from self._evaluate()
+                if self._by_clock and self._taken > TIMED_STEPS:
                     yield self._replan()
-                if self.step % self.config.sample_steps == 0:
+                if self.step % self.config.sample_steps == 0 and not self._stop():
                     yield SampleDue(self.step, self.network.to_weights())
-            if self._checkpoint_due(saved) and not ends:
+                reason = self._stop()
+            if saves:
                 yield self.save()
                 saved = self.elapsed()
-        if reason in ("budget", "patience"):
+        if reason in ENDS and self._evaluated != self.step:
+            yield from self._evaluate()
+            reason = self._stop() or reason
+        if reason in ENDS:
             self.finished = True
             if self.step != self.schedule.steps:
                 self.schedule.replan(self.step, self.step)
                 yield Planned(self.step, self.step, self.config.evaluate_steps)
-        if self._evaluated != self.step:
-            yield self._evaluate()
-        yield SampleDue(self.step, self.network.to_weights())
+            yield SampleDue(self.step, self.network.to_weights())
+        elif self.step and (self.best.step == 0 or self._validation.empty):
+            self._keep(math.nan)  # stopped early, there may be nothing better than the first weights
         yield self.save()
         yield Finished(reason, self.step, self.elapsed(), self.characters, self.best.nats, self.best.step)
 
@@ -172,17 +182,25 @@ class Trainer:
             "best": asdict(self.best),
             "rate_share": self.rate_share,
             "retries": self.retries,
-            "plan": self.schedule.plan,
-            "train": asdict(self.config),
+            "plan": list(self.schedule.plan),
+            "by_clock": self._by_clock,
+            "repeats": self._repeats,
+            "deadline": self._deadline,
+            "evaluated": self._evaluated,
+            "finished": self.finished,
+            "evaluate_steps": self.config.evaluate_steps,
+            "sample_steps": self.config.sample_steps,
+            "place": self.place.facts(),
         }
         return Checkpoint(self.step, tensors, facts)
 
-    def restore(self, found: Checkpoint, *, more: bool = False) -> None:
+    def restore(self, found: Checkpoint, *, more: bool = False) -> list[str]:
         """Go on from a checkpoint of the same corpus, sizes and settings.
 
         With `more`, or where the checkpoint's budget is spent, the settings' budget comes on top.
+        Returns a line for everything that keeps the rest from being, to the bit, what it would have been.
         """
-        facts, train = found.facts, found.facts["train"]
+        facts = found.facts
         self._take_over(found)
         self.characters = facts["characters"]
         self.best = Best(**facts["best"])
@@ -190,15 +208,25 @@ class Trainer:
         self.retries = facts["retries"]
         self._before = facts["seconds"]
         self._first = self.step
-        plan = list(self.config.plan) or [(step, steps) for step, steps in facts["plan"]]
-        self.schedule.plan = plan
+        self._evaluated = facts["evaluated"]
+        self.schedule.plan = [(step, steps) for step, steps in facts["plan"]]
         if not self._given_evaluations:
-            every, samples = train["evaluate_steps"], train["sample_steps"]
+            every, samples = facts["evaluate_steps"], facts["sample_steps"]
             self.config = replace(self.config, evaluate_steps=every, sample_steps=samples)
             self._given_evaluations = self._given_samples = True
-        if more or self.step >= self.schedule.steps:
+        if more or facts["finished"]:
+            self._repeats, self._by_clock = False, self.config.minutes > 0
             self._deadline += self._before
+            self.best.stale = 0
             self.schedule.replan(self.step, self.step + self._budget_steps())
+        else:
+            self._repeats, self._by_clock = facts["repeats"], facts["by_clock"]
+            self._deadline = facts["deadline"]
+        return [
+            f"{name} was {facts['place'].get(name)} and is {now}: the last bits may differ"
+            for name, now in self.place.facts().items()
+            if facts["place"].get(name) != now
+        ]
 
     def save(self) -> Saved:
         """Write a checkpoint into the run folder."""
@@ -237,17 +265,18 @@ class Trainer:
             logits, self.state = self.network(inputs, self.state, noise)
         loss = functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
         self.optimiser.zero_gradients()
-        loss.backward()
+        torch.autograd.backward(loss)
         self.optimiser.step(self.schedule.rate(self.step) * self.rate_share)
         self._losses.append(loss.detach())
         self.characters += targets.numel()
         self.step += 1
+        self._taken += 1
 
-    def _measure_loss(self) -> bool:
-        """The mean loss since the last measurement; False where it is not a number any more."""
+    def _measure(self) -> bool:
+        """The mean loss since the last measurement; False where it or a weight is not finite any more."""
         self._loss = float(torch.stack(self._losses).mean())
         self._losses.clear()
-        return math.isfinite(self._loss)
+        return math.isfinite(self._loss) and self.network.is_finite()
 
     def _progress(self) -> Stepped:
         spent = self.elapsed()
@@ -257,26 +286,35 @@ class Trainer:
             self.step, self.schedule.steps, self._loss, spent, self.characters, max(0.0, remaining)
         )
 
-    def _evaluate(self) -> Evaluated:
-        """Score the validation part, and keep the weights if they are the best so far."""
+    def _evaluation_due(self) -> bool:
+        regular = self.step % self.config.evaluate_steps == 0 or self.step in self.schedule.ends
+        return regular and self._evaluated != self.step
+
+    def _evaluate(self) -> Iterator[Evaluated]:
+        """Score the validation part, and keep the weights if they are the best so far, unless stopped."""
         start = time.perf_counter()
+        nats = self._validation.nats(self.network, self._stop)
+        if nats is None:
+            return
         self._evaluated = self.step
-        nats = self._validation.nats(self.network)
-        # with nothing held out the last weights are the best
-        better = nats < self.best.nats or (math.isnan(nats) and math.isfinite(self._loss))
+        better = nats < self.best.nats or self._validation.empty  # then the last weights are the best
         if better:
             self.best = Best(nats, self.step)
-            metrics = {
-                "step": self.step,
-                "nats": nats if math.isfinite(nats) else None,
-                "characters": self.characters,
-            }
-            folder.write_weights(self._run, self.network.to_weights(), metrics)
+            self._keep(nats)
         else:
             self.best.stale += 1
         self._evaluation_seconds = time.perf_counter() - start
         rate = self.config.rate * self.rate_share * self.schedule.rate(self.step)
-        return Evaluated(self.step, self.elapsed(), self.characters, self._loss, nats, rate, better)
+        yield Evaluated(self.step, self.elapsed(), self.characters, self._loss, nats, rate, better)
+
+    def _keep(self, nats: float) -> None:
+        """Make these weights the run's model; NaN where they were not scored."""
+        metrics = {
+            "step": self.step,
+            "nats": nats if math.isfinite(nats) else None,
+            "characters": self.characters,
+        }
+        folder.write_weights(self._run, self.network.to_weights(), metrics)
 
     def _roll_back(self, good: Checkpoint) -> RolledBack:
         """Back to the last evaluation, at half the rate; at most three times."""
@@ -287,6 +325,7 @@ class Trainer:
                 f"({self.config.muon_rate}), or --set train.precision=float32"
             )
         self._take_over(good)
+        checkpoint.drop_after(self._run, good.step)
         self.characters = good.facts["characters"]
         self.retries += 1
         self.rate_share /= 2
@@ -301,12 +340,12 @@ class Trainer:
         """Why the run ends here, or nothing."""
         if self.step >= self.schedule.steps:
             return "budget"
-        if self._by_clock and self.step > self._first:
+        if self._by_clock and self._taken:
             spent = self.elapsed()
-            a_step = (spent - self._before) / (self.step - self._first)
+            a_step = (spent - self._before) / self._taken
             if spent + a_step + self._evaluation_seconds > self._deadline:
                 return "budget"
-        if 0 < self.config.patience <= self.best.stale:
+        if 0 < self.config.patience <= self.best.stale and not self._repeats:
             return "patience"
         return ""
 
@@ -336,7 +375,7 @@ class Trainer:
     def _replan(self, reserved: float = 0.0) -> Planned:
         """Count on as many steps as the time left allows, `reserved` seconds of it for other things."""
         since, seconds = self._timed_from
-        a_step = (self.elapsed() - seconds) / (self.step - since)
+        a_step = (self.elapsed() - seconds) / (self._taken - since)
         left = self._deadline - self.elapsed() - self._evaluation_seconds - reserved
         self.schedule.replan(self.step, self.step + max(1, int(left / a_step)))
         return Planned(self.step, self.schedule.steps, self.config.evaluate_steps)
@@ -350,24 +389,3 @@ class Trainer:
         if not self._given_samples:
             samples = SAMPLE_EVERY * every
         self.config = replace(self.config, evaluate_steps=every, sample_steps=samples)
-
-
-def layout(corpus: Corpus, config: TrainConfig) -> Layout:
-    """The layout that the settings name, over the training part."""
-    part, vocabulary = corpus.train, corpus.vocabulary
-    if config.layout == "windows":
-        if part.documents is None:
-            raise DataError(
-                "the layout windows takes one text a step, and this is one whole; use --documents line"
-            )
-        return Windows(part.ids, part.documents, config.window)
-    if config.layout == "shuffled":
-        return Shuffled(part.ids, rows=config.lanes, window=config.window, seed=config.seed)
-    return Lanes(
-        part.ids,
-        lanes=config.lanes,
-        window=config.window,
-        seed=config.seed,
-        restarts=config.restarts,
-        bos=vocabulary.bos if part.documents is None else None,  # documents bring their own
-    )

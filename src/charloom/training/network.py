@@ -33,7 +33,7 @@ class Layer(nn.Module):
 
     def forward(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, I), (parts, B, H) -> (B, T, H), (parts, B, H)."""
-        weights = [self.weight_input, self.weight_hidden, self.bias_input, self.bias_hidden]
+        weights: list[Tensor] = [self.weight_input, self.weight_hidden, self.bias_input, self.bias_hidden]
         parts = [part.unsqueeze(0).contiguous() for part in state]
         fixed: tuple[Any, ...] = (
             True,
@@ -114,6 +114,10 @@ class Network(nn.Module):
     def zero_state(self, batch: int) -> Tensor:
         """The state (layers, parts, B, H) before any text."""
         return torch.zeros(self.config.state_shape(batch), device=self.output.weight.device)
+
+    def is_finite(self) -> bool:
+        """Whether every weight is a finite number."""
+        return all(bool(parameter.isfinite().all()) for parameter in self.parameters())
 
     def to_weights(self) -> Weights:
         """A copy of the weights, as the model folder names them."""

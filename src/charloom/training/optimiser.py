@@ -31,7 +31,7 @@ def orthogonalised(blocks: Tensor) -> Tensor:
     for _ in range(ROUNDS):
         gram = x @ x.mT
         x = a * x + torch.baddbmm(gram, gram, gram, beta=b, alpha=c) @ x
-    return (x.mT if tall else x).to(blocks)
+    return cast(Tensor, x.mT if tall else x).to(blocks)
 
 
 class Muon:
@@ -79,6 +79,12 @@ class Optimiser:
                 {"params": vectors, "weight_decay": 0.0},
             ]
             self._adam = torch.optim.AdamW(groups, config.rate, BETAS)
+        for parameter in self._rest.values():  # what torch would make at the first step
+            self._adam.state[parameter] = {
+                "step": torch.zeros(()),
+                "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }
 
     def zero_gradients(self) -> None:
         """Forget the last step's gradients."""
@@ -100,13 +106,6 @@ class Optimiser:
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Back to a saved `state`, in place."""
-        for parameter in self._rest.values():
-            if not self._adam.state[parameter]:
-                self._adam.state[parameter] = {
-                    "step": torch.zeros(()),
-                    "exp_avg": torch.zeros_like(parameter),
-                    "exp_avg_sq": torch.zeros_like(parameter),
-                }
         for name, tensor in self._tensors():
             tensor.copy_(state[name])
 

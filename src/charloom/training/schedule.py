@@ -20,13 +20,18 @@ class Schedule:
     plan: list[tuple[int, int]] = field(default_factory=list)
 
     @property
+    def ends(self) -> set[int]:
+        """The steps at which a plan counted on being done."""
+        return {steps for _, steps in self.plan}
+
+    @property
     def steps(self) -> int:
         """Steps in all, by the latest plan."""
         return self.plan[-1][1]
 
     def replan(self, step: int, steps: int) -> None:
         """From `step` on, count on `steps` in all. Where the plan had ended, a new one begins."""
-        if self.plan and self.plan[-1][0] == step and self.plan[-1][1] != step:
+        while self.plan and self.plan[-1][0] >= step and self.plan[-1] != (step, step):
             self.plan.pop()
         self.plan.append((step, max(step, steps)))
 
