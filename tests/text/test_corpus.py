@@ -384,6 +384,20 @@ def test_memory_does_not_grow_with_the_text(tmp_path: Path) -> None:
     assert peaks[24] < 24e6
 
 
+def test_ids_of_a_model_s_vocabulary(tmp_path: Path) -> None:
+    """For scoring: any text, in the ids of a model that has never seen it."""
+    book = written(tmp_path, "bbé")
+    whole = prepare([book], ALL, vocabulary=Vocabulary.from_text("ab", (BOS, BYTE)))
+    assert whole.train.ids.tolist() == [2, 1, 1, 3, 3]
+    other = prepare([book], ALL, vocabulary=Vocabulary.from_text("bé", (BOS, BYTE)))
+    assert other.train.ids.tolist() == [2, 0, 0, 1]
+    assert prepare([written(tmp_path, "bbb")], ALL, vocabulary=other.vocabulary).train.characters == 3
+    with pytest.raises(DataError, match="'b', is not in the vocabulary"):
+        prepare([book], ALL, vocabulary=Vocabulary.from_text("xy"))
+    with pytest.raises(UsageError, match="unit: the model's is 'byte'"):
+        prepare([book], ALL, vocabulary=Vocabulary.of_bytes())
+
+
 def test_what_killed_processes_left_is_swept(tmp_path: Path) -> None:
     root = prepare([written(tmp_path, "ab" * 50)]).folder.parent
     for name, age in (("new-old", 3 * 24 * 3600), ("new-young", 3600)):

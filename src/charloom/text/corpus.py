@@ -80,6 +80,8 @@ def prepare(
     Raises DataError for a text that cannot be read as asked, DownloadError, MissingExtraError.
     """
     data = data or DataConfig()
+    if vocabulary is not None and vocabulary.unit != data.unit:
+        raise UsageError(f"unit: the model's is {vocabulary.unit!r}; leave out {data.unit!r}")
     if list(corpora).count("-") > 1:
         raise UsageError("-: standard input can be read but once; name it once")
     root = cache.folder("corpora")
@@ -126,17 +128,22 @@ def _prepare(
         entry = spool / "entry"
         entry.mkdir()
         reading = read(collections, held_out, data, entry, specials, progress)
-        vocabulary = vocabulary or _vocabulary(reading, data, specials)
+        vocabulary = vocabulary or _vocabulary(reading, data, specials, collections[0].name)
         _write_entry(entry, reading, vocabulary, progress)
         meta = _publish(entry, folder)
     named = [_provenance(c, sha) for c, sha in zip(collections + held_out, hashes, strict=True)]
     return _open(folder, meta, data, collections, named)
 
 
-def _vocabulary(reading: Reading, data: DataConfig, specials: bool) -> Vocabulary:
+def _vocabulary(reading: Reading, data: DataConfig, specials: bool, name: str) -> Vocabulary:
     names = _specials(reading.mode, data) if specials else ()
     if data.unit == "byte":
         return Vocabulary.of_bytes(names)
+    if len(reading.characters) < 2:
+        raise DataError(
+            f"{name}: the training text is nothing but {reading.characters[0]!r}; "
+            "give a text with more than one character in it"
+        )
     return Vocabulary.of_characters(reading.characters, names)
 
 

@@ -154,7 +154,7 @@ def encode_whole(
     """The second pass for one whole text: the file `text` is cut by characters into parts.
 
     `cuts` gives each part's first and last character (exclusive), in the order of the text. Returns
-    what `describe` needs of each part.
+    what `open_part` has to be told of each part.
     """
     described: dict[str, dict[str, Any]] = {}
     pieces = _characters(folder / text, vocabulary.unit)
@@ -183,7 +183,7 @@ def encode_whole(
 def encode_documents(
     folder: Path, name: str, vocabulary: Vocabulary, report: Callable[[int], None]
 ) -> dict[str, Any]:
-    """The second pass for documents, many at a time. Returns what `describe` needs of the part."""
+    """The second pass for documents, many at a time. Returns what `open_part` has to be told."""
     table = _mapped(folder / f"{name}.table", np.int64).reshape(-1, 4)
     at = 0  # bytes
     with (

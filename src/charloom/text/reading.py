@@ -160,7 +160,6 @@ def _read_whole(
     _check(collections, data, length, ends[0], validation, "characters")
     known = seen.positions
     characters = tuple(c for c, at in known.items() if at < ends[0] or not specials)
-    _check_variety(collections, data, characters)
     return Reading("whole", reason, _encoding(collections, data), characters, {}, cuts, size)
 
 
@@ -185,7 +184,6 @@ def _read_documents(
     counts = dealer.close()
     _check(collections, data, sum(counts), counts[0], counts[1], "documents")
     characters = tuple(dict.fromkeys((*dealer.seen.positions, *dealer.elsewhere.positions)))
-    _check_variety(collections, data, characters)
     named = {name: list(known) for name, known in zip(conditions, dealer.numbers, strict=True)}
     return Reading(mode, reason, _encoding(collections, data), characters, named, {}, dealer.bytes)
 
@@ -299,11 +297,3 @@ def _check(
                 f"{_label(collections)}: {length} {what} leave nothing for {name}; give more text, "
                 "or --fractions 100/0/0 to hold nothing out"
             )
-
-
-def _check_variety(collections: Sequence[Collection], data: DataConfig, characters: Sequence[str]) -> None:
-    if data.unit == "char" and len(characters) < 2:
-        raise DataError(
-            f"{_label(collections)}: the training text is nothing but {characters[0]!r}; "
-            "give a text with more than one character in it"
-        )
