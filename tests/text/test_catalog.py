@@ -108,8 +108,9 @@ def test_a_file_is_fetched_once(server: Server, monkeypatch: pytest.MonkeyPatch)
         (sends(CONTENT[:-1] + b"x"), "its SHA256 is .*, not "),
         (lambda handler: handler.send_error(404), r"refused by the server \(404 Not Found\)"),
         (lambda handler: handler.connection.close(), "cannot be reached"),
+        (lambda handler: handler.wfile.write(b"nonsense\n"), "cannot be reached"),
     ],
-    ids=["truncated", "short", "altered", "refused", "hung up"],
+    ids=["truncated", "short", "altered", "refused", "hung up", "no HTTP"],
 )
 def test_a_file_that_does_not_come_whole(server: Server, answer: Answer, message: str) -> None:
     server.answer = answer

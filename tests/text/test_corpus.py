@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import io
-import json
 import os
-import shutil
-import stat
 import subprocess
 import sys
 import tempfile
-import time
 import unicodedata
 from pathlib import Path
 
@@ -20,8 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charloom.errors import DataError, UsageError
-from charloom.text.config import Progress
-from charloom.text.corpus import FORMAT, KEYS, Corpus, DataConfig, Part, prepare
+from charloom.text.corpus import Corpus, DataConfig, Part, prepare
 from charloom.text.documents import places
 from charloom.text.vocabulary import BOS, BYTE, EOS, SEP, Vocabulary
 
@@ -265,55 +260,6 @@ def test_columns_labels_and_sources_of_a_table(tmp_path: Path) -> None:
     assert part.ids[: part.documents[1]].tolist() == first
 
 
-def test_the_cache_is_used_and_keyed_by_content(tmp_path: Path) -> None:
-    book = written(tmp_path, "ab" * 100)
-    doing: list[str] = []
-
-    def watch(progress: Progress) -> None:
-        assert progress.total is None or progress.done <= progress.total
-        doing.append(progress.doing)
-
-    first = prepare([book], progress=watch)
-    assert set(doing) == {"checking", "reading", "encoding"}
-    doing.clear()
-    again = prepare([shutil.copy(book, tmp_path / "copy.txt")], progress=watch)
-    assert set(doing) == {"checking"}
-    assert (again.folder, again.name) == (first.folder, "copy")
-    assert prepare([book], DataConfig(fractions=(80, 10, 10))).folder != first.folder
-    assert prepare([book], specials=False).folder != first.folder
-    written(tmp_path, "ba" * 100)
-    assert prepare([book]).folder != first.folder
-    assert not list(first.folder.parent.glob("new-*"))
-
-
-@pytest.mark.parametrize("name", ["train.ids", "meta.json", "whole.text"])
-@pytest.mark.parametrize("damage", ["removed", "cut", "altered"])
-def test_a_damaged_cache_entry_is_rebuilt(tmp_path: Path, name: str, damage: str) -> None:
-    book = written(tmp_path, "abc" * 100)
-    whole = prepare([book])
-    ids = np.array(whole.train.ids)
-    victim = whole.folder / name
-    content = victim.read_bytes()
-    if damage == "removed":
-        victim.unlink()
-    else:
-        victim.write_bytes(content[:-1] if damage == "cut" else bytes([content[0] ^ 1]) + content[1:])
-    again = prepare([book])
-    assert again.folder == whole.folder
-    assert np.array_equal(again.train.ids, ids)
-    assert victim.read_bytes() == content
-
-
-def test_a_cache_that_cannot_be_written_is_done_without(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    blocked = written(tmp_path, "not a folder", "cache")
-    monkeypatch.setenv("CHARLOOM_CACHE", str(blocked))
-    corpus = prepare([written(tmp_path, "ab" * 50)], ALL)
-    assert corpus.train.text() == "ab" * 50
-    assert blocked.read_text(encoding="utf-8") == "not a folder"
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -398,32 +344,9 @@ def test_ids_of_a_model_s_vocabulary(tmp_path: Path) -> None:
         prepare([book], ALL, vocabulary=Vocabulary.of_bytes())
 
 
-def test_what_killed_processes_left_is_swept(tmp_path: Path) -> None:
-    root = prepare([written(tmp_path, "ab" * 50)]).folder.parent
-    for name, age in (("new-old", 3 * 24 * 3600), ("new-young", 3600)):
-        (root / name / "entry").mkdir(parents=True)
-        os.utime(root / name, (time.time() - age,) * 2)
-    prepare([tmp_path / "book.txt"])
-    assert [path.name for path in root.glob("new-*")] == ["new-young"]
-    (root / "new-young" / "entry").rmdir()
-    (root / "new-young").rmdir()
-
-
 def test_a_validation_text_is_of_the_same_kind(tmp_path: Path) -> None:
     book, table = written(tmp_path, "ab" * 50), written(tmp_path, "text\nab\nba\n", "t.csv")
     with pytest.raises(UsageError, match=r"t\.csv is a table, but the training text is none"):
         prepare([book], DataConfig(validation=str(table)))
     with pytest.raises(UsageError, match=r"book\.txt is no table, but the training text is one"):
         prepare([table], DataConfig(validation=str(book)))
-
-
-def test_the_entry_says_what_it_is(tmp_path: Path) -> None:
-    corpus = prepare([written(tmp_path, "ab" * 50)], ALL)
-    meta = json.loads((corpus.folder / "meta.json").read_text(encoding="utf-8"))
-    assert meta["format"] == FORMAT
-    assert meta.keys() == KEYS | {"format"}
-    (corpus.folder / "meta.json").write_text(json.dumps(meta | {"format": FORMAT + 1}), encoding="utf-8")
-    assert prepare([tmp_path / "book.txt"], ALL).train.text() == "ab" * 50
-    assert json.loads((corpus.folder / "meta.json").read_text(encoding="utf-8")) == meta
-    assert Vocabulary.from_json(meta["vocabulary"]) == corpus.vocabulary
-    assert stat.S_ISDIR(corpus.folder.stat().st_mode)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import http.client
 import importlib.util
 import os
 import sys
 import sysconfig
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from charloom.errors import DataError, DownloadError
 from charloom.text import cache
-from charloom.text.config import Progress
+from charloom.text.config import Progress, Report
 
 TIMEOUT = 30  # seconds without a byte; a slow line still gives one
 AG_NEWS = "mhjabreel/CharCnn_Keras/555590db4219b1243abb1918effd6a7425a2d75f/data/ag_news_csv"
@@ -33,8 +34,6 @@ NOT_SOURCE = {
     "idle_test",
     "__pycache__",
 }
-
-Report = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
@@ -229,8 +228,8 @@ def _download(url: str, path: Path, progress: Report) -> None:
     except urllib.error.HTTPError as error:
         error.close()
         raise DownloadError(f"{where}refused by the server ({error.code} {error.reason}); {mend}") from error
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        reason = getattr(error, "reason", None) or error
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+        reason = " ".join(str(getattr(error, "reason", None) or error).split())
         raise DownloadError(f"{where}cannot be reached ({reason}); {mend}") from error
     if total is not None and done < total:
         raise DownloadError(f"{where}broke off after {done:,} of {total:,} bytes; {mend}")

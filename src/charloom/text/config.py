@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,3 +64,6 @@ class Progress:
     done: int
     total: int | None
     doing: Literal["downloading", "checking", "reading", "encoding"]
+
+
+Report = Callable[[Progress], None]

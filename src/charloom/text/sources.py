@@ -10,7 +10,7 @@ import io
 import lzma
 import shutil
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Literal, cast
@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, Literal, cast
 from charloom.errors import DataError, MissingExtraError
 from charloom.text import catalog
 from charloom.text.config import Progress
+from charloom.text.config import Report as Report
 
 Kind = Literal["text", "csv", "tsv", "jsonl", "parquet"]
 TABLES: dict[str, Kind] = {
@@ -29,8 +30,6 @@ TABLES: dict[str, Kind] = {
 }
 PACKED = (".gz", ".bz2", ".xz", ".zst")
 BLOCK = 2**18  # bytes read at a time: its code points still fit a processor's second cache
-
-Report = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)

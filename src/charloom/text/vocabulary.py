@@ -129,7 +129,7 @@ class Vocabulary:
         The code point `POINTS` + k, beyond Unicode, stands for the k-th of `SPECIALS`: so documents are
         encoded many at a time, with their ends.
         """
-        ids = self._table.take(points)
+        ids = self._table.take(points, mode="clip")  # quicker than the check, which nothing here can fail
         if ids.size and ids.min() < 0:
             return self._spelled(ids, points)
         return ids
@@ -280,7 +280,11 @@ class FirstAppearances:
     def add(self, text: str) -> None:
         """The next piece."""
         points = code_points(text)
-        if points.dtype != np.uint8 or points.tobytes().translate(None, self._ascii):
+        if points.dtype == np.uint8:
+            known = not points.tobytes().translate(None, self._ascii)
+        else:
+            known = bool(self._seen.take(points, mode="clip").all())
+        if not known:
             new = np.flatnonzero(~self._seen[points])
             distinct, first = np.unique(points[new], return_index=True)
             for i in np.sort(new[first]).tolist():

@@ -1,0 +1,97 @@
+"""The cache: keyed by content, rebuilt when damaged, done without where it cannot be written."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charloom.text.config import Progress
+from charloom.text.corpus import FORMAT, KEYS, DataConfig, prepare
+from charloom.text.vocabulary import Vocabulary
+
+ALL = DataConfig(fractions=(100, 0, 0))
+
+
+def written(folder: Path, text: str | bytes, name: str = "book.txt") -> Path:
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
+    return path
+
+
+def test_the_cache_is_used_and_keyed_by_content(tmp_path: Path) -> None:
+    book = written(tmp_path, "ab" * 100)
+    doing: list[str] = []
+
+    def watch(progress: Progress) -> None:
+        assert progress.total is None or progress.done <= progress.total
+        doing.append(progress.doing)
+
+    first = prepare([book], progress=watch)
+    assert set(doing) == {"checking", "reading", "encoding"}
+    doing.clear()
+    again = prepare([shutil.copy(book, tmp_path / "copy.txt")], progress=watch)
+    assert set(doing) == {"checking"}
+    assert (again.folder, again.name) == (first.folder, "copy")
+    assert prepare([book], DataConfig(fractions=(80, 10, 10))).folder != first.folder
+    assert prepare([book], specials=False).folder != first.folder
+    written(tmp_path, "ba" * 100)
+    assert prepare([book]).folder != first.folder
+    assert not list(first.folder.parent.glob("new-*"))
+
+
+@pytest.mark.parametrize("name", ["train.ids", "meta.json", "whole.text"])
+@pytest.mark.parametrize("damage", ["removed", "cut", "altered"])
+def test_a_damaged_cache_entry_is_rebuilt(tmp_path: Path, name: str, damage: str) -> None:
+    book = written(tmp_path, "abc" * 100)
+    whole = prepare([book])
+    ids = np.array(whole.train.ids)
+    victim = whole.folder / name
+    content = victim.read_bytes()
+    if damage == "removed":
+        victim.unlink()
+    else:
+        victim.write_bytes(content[:-1] if damage == "cut" else bytes([content[0] ^ 1]) + content[1:])
+    again = prepare([book])
+    assert again.folder == whole.folder
+    assert np.array_equal(again.train.ids, ids)
+    assert victim.read_bytes() == content
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked = written(tmp_path, "not a folder", "cache")
+    monkeypatch.setenv("CHARLOOM_CACHE", str(blocked))
+    corpus = prepare([written(tmp_path, "ab" * 50)], ALL)
+    assert corpus.train.text() == "ab" * 50
+    assert blocked.read_text(encoding="utf-8") == "not a folder"
+
+
+def test_what_killed_processes_left_is_swept(tmp_path: Path) -> None:
+    root = prepare([written(tmp_path, "ab" * 50)]).folder.parent
+    for name, age in (("new-old", 3 * 24 * 3600), ("new-young", 3600)):
+        (root / name / "entry").mkdir(parents=True)
+        os.utime(root / name, (time.time() - age,) * 2)
+    prepare([tmp_path / "book.txt"])
+    assert [path.name for path in root.glob("new-*")] == ["new-young"]
+    (root / "new-young" / "entry").rmdir()
+    (root / "new-young").rmdir()
+
+
+def test_the_entry_says_what_it_is(tmp_path: Path) -> None:
+    corpus = prepare([written(tmp_path, "ab" * 50)], ALL)
+    meta = json.loads((corpus.folder / "meta.json").read_text(encoding="utf-8"))
+    assert meta["format"] == FORMAT
+    assert meta.keys() == KEYS | {"format"}
+    (corpus.folder / "meta.json").write_text(json.dumps(meta | {"format": FORMAT + 1}), encoding="utf-8")
+    assert prepare([tmp_path / "book.txt"], ALL).train.text() == "ab" * 50
+    assert json.loads((corpus.folder / "meta.json").read_text(encoding="utf-8")) == meta
+    assert Vocabulary.from_json(meta["vocabulary"]) == corpus.vocabulary
+    assert stat.S_ISDIR(corpus.folder.stat().st_mode)
