@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from charloom.errors import DataError
 from charloom.text import sources
 from charloom.text.config import DataConfig
-from charloom.text.decoding import composed, encoding_of, normalised, text_blocks
+from charloom.text.decoding import composed, encoding_of, likely_encoding, normalised, text_blocks
 from charloom.text.sources import Source
 
 COMBINING = st.text(
@@ -114,6 +114,22 @@ def test_a_wrong_encoding_is_located_and_a_likely_one_named(
     suggested = message.rpartition(" ")[2]
     if "--encoding" in message:
         assert "Straße führt" in text(opened, encoding=suggested)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Le café est déjà fermé, où êtes-vous allés cet été ? " * 20, "cp1252"),
+        (PROSE, "cp1252"),
+        ("Все счастливые семьи похожи друг на друга. " * 10, "cp1251"),
+        ("Zażółć gęślą jaźń, chrząszcz brzmi w trzcinie, wszyscy ludzie rodzą się wolni. " * 10, "cp1250"),
+        ("Όλοι οι άνθρωποι γεννιούνται ελεύθεροι και ίσοι στην αξιοπρέπεια. " * 10, "cp1253"),
+        ("吾輩は猫である。名前はまだ無い。" * 10, "cp932"),
+        ("人人生而自由，在尊严和权利上一律平等。" * 10, "gb18030"),
+    ],
+)
+def test_the_likely_encoding(text: str, encoding: str) -> None:
+    assert likely_encoding(text.encode(encoding)) == encoding
 
 
 def test_a_character_across_blocks_is_located(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

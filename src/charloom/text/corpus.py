@@ -128,7 +128,7 @@ def _prepare(
         entry = spool / "entry"
         entry.mkdir()
         reading = read(collections, held_out, data, entry, specials, progress)
-        vocabulary = vocabulary or _vocabulary(reading, data, specials, collections[0].name)
+        vocabulary = vocabulary or _vocabulary(reading, data, specials, collections[0].sources[0].label)
         _write_entry(entry, reading, vocabulary, progress)
         meta = _publish(entry, folder)
     named = [_provenance(c, sha) for c, sha in zip(collections + held_out, hashes, strict=True)]

@@ -159,8 +159,14 @@ def encoding_of(source: Source, data: DataConfig) -> str:
 
 def likely_encoding(sample: bytes) -> str | None:
     """The name of the encoding that these bytes most likely are in, or None."""
-    best = charset_normalizer.from_bytes(sample).best()
-    if best is None:
+    matches = list(charset_normalizer.from_bytes(sample))
+    if not matches:
         return None
-    same = (best.encoding, *best.could_be_from_charset)  # all of these decode the sample to the same text
-    return next((name for name in USUAL if name in same), best.encoding).replace("_", "-")
+    best = matches[0]
+    near = {
+        name
+        for match in matches
+        if match.chaos <= best.chaos + 0.11 and match.coherence >= best.coherence - 0.05
+        for name in (match.encoding, *match.could_be_from_charset)
+    }  # short samples of Latin script fit rare encodings a little better than the usual one
+    return next((name for name in USUAL if name in near), best.encoding).replace("_", "-")
