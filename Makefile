@@ -16,7 +16,9 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY)  ## train on the embedded default for one minute, then write
-	@$(BIN)/python -m charloom demo
+	$(BIN)/python -m charloom train --minutes 1
+	$(BIN)/python -m charloom eval
+	$(BIN)/python -m charloom sample --temperature 0.3,0.8,1.0,1.3,1.8 --length 200 --prompt "The "
 
 test: check  ## lint, types and the fast tests
 	$(BIN)/python -m pytest

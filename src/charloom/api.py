@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
 
 from charloom import run as runs
 from charloom import settings as settings_room
@@ -19,9 +23,11 @@ from charloom.runtime.generator import Generator, Sample
 from charloom.runtime.options import SamplerConfig
 from charloom.settings import Settings
 from charloom.text import corpus as corpus_room
+from charloom.text.config import DOCUMENTS, Progress
 from charloom.text.corpus import Corpus
 
 if TYPE_CHECKING:
+    from charloom.training.config import TrainConfig
     from charloom.training.events import Event
 
 PIECE = 2**16  # characters scored at a time: memory stays flat however long the text is
@@ -132,6 +138,7 @@ class Prepared:
     run: Path
     corpus: Corpus
     model: ModelConfig
+    train: TrainConfig
     reasons: Mapping[str, str]
 
 
@@ -152,7 +159,7 @@ def training(
     more: bool = False,
     stdin: BinaryIO | None = None,
     stop: Callable[[], str] = lambda: "",
-    progress: Callable[[Any], None] | None = None,
+    progress: Callable[[Progress], None] = lambda _: None,
 ) -> Iterator[Event | Prepared | Sampled]:
     """Prepare a text and train on it, yielding everything that happens; records go into the run folder.
 
@@ -160,53 +167,67 @@ def training(
     was started with, and it goes on from its newest whole checkpoint; with `more`, their budget comes on
     top of what was spent.
     """
-    try:
-        from charloom.training import auto, checkpoint
-        from charloom.training.events import Evaluated, Finished, SampleDue
-        from charloom.training.loop import Trainer
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise MissingExtraError("training", "train") from error
-
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtraError("training", "train")
+    for section in settings_room.SECTIONS:  # a value out of its range is told before a long text is read
+        settings.build(section)
+    if out:
+        runs.check(out, overwrite=overwrite)
     data = settings.build("data")
     lesson = settings.preset == "lesson"
     corpus = corpus_room.prepare(settings.corpus, data, specials=not lesson, stdin=stdin, progress=progress)
+    if resume:
+        from charloom.verdict import require_same
+
+        require_same(resume, folder.read(resume), corpus)
+    from charloom.training import auto, checkpoint
+    from charloom.training.events import Evaluated, Finished, SampleDue, Warned
+    from charloom.training.loop import Trainer
+
     train_config = settings.build("train")
     choice = auto.Choice({}, {}) if lesson else auto.choose(corpus, train_config, _known(settings))
     model_config = settings.build("model", choice.values.get("model"))
     train_config = settings.build("train", choice.values.get("train"))
     sampling = settings.build("sample")
-    data = replace(data, documents=corpus.documents)
-    run = resume or runs.create(out, corpus.name, overwrite=overwrite)
-    trainer = Trainer(corpus, model_config, train_config, run, stop=stop)
-    described = card.write(model_config, corpus.vocabulary, corpus.provenance)
-    saved_sampling = {key: getattr(sampling, key) for key in settings_room.SAMPLE_KEYS}
+    if corpus.documents in DOCUMENTS:  # else there was no choice: rows of a table, many files
+        data = replace(data, documents=corpus.documents)
+    run = resume or runs.create(out, corpus.name)
+    new = not any(run.iterdir())
+    warnings: list[str] = []
 
     def write_settings() -> None:
         resolved = {"data": data, "model": model_config, "train": trainer.resolved(), "sample": sampling}
         folder.replace_file(run / runs.CONFIG, settings_room.write(settings, resolved, choice.reasons))
 
-    if resume:
-        found, passed = checkpoint.latest(run)
-        if found is None:
-            raise RunError(
-                f"{run}: no whole checkpoint to resume from; {'; '.join(passed) or 'train it anew'}"
+    try:
+        trainer = Trainer(corpus, model_config, train_config, run, stop=stop)
+        if resume:
+            found, passed = checkpoint.latest(run)
+            if found is None:
+                raise RunError(
+                    f"{run}: no whole checkpoint to resume from; {'; '.join(passed) or 'train it anew'}"
+                )
+            warnings = passed + trainer.restore(found, more=more)
+            runs.trim(run, found.step)
+        else:
+            runs.empty(run)
+            folder.create(
+                run,
+                config=model_config,
+                vocabulary=corpus.vocabulary,
+                card=card.write(model_config, corpus.vocabulary, corpus.provenance),
+                sampling={key: getattr(sampling, key) for key in settings_room.SAMPLE_KEYS},
+                provenance=corpus.provenance,
             )
-        trainer.restore(found, more=more)
-        runs.trim(run, found.step)
-    else:
-        folder.create(
-            run,
-            config=model_config,
-            vocabulary=corpus.vocabulary,
-            card=described,
-            sampling=saved_sampling,
-            provenance=corpus.provenance,
-        )
-        write_settings()
-    yield Prepared(run, corpus, model_config, choice.reasons)
+            write_settings()
+    except BaseException:
+        if new:
+            shutil.rmtree(run, ignore_errors=True)
+        raise
+    yield Prepared(run, corpus, model_config, train_config, choice.reasons)
+    yield from map(Warned, warnings)
     prompt = _prompt(corpus)
+    _warm(model_config, corpus, prompt)
     for event in trainer.train():
         if isinstance(event, SampleDue):
             sample = _draw(model_config, corpus, event.weights, prompt, train_config.seed)
@@ -243,6 +264,15 @@ def _draw(config: ModelConfig, corpus: Corpus, weights: Weights, prompt: str, se
     model = Model(config=config, vocabulary=corpus.vocabulary, weights=weights)
     sampling = SamplerConfig(temperature=0.8, length=SAMPLE_LENGTH, seed=seed)  # the lesson's most readable
     return Generator(model).sample(prompt, settings=sampling)
+
+
+def _warm(config: ModelConfig, corpus: Corpus, prompt: str) -> None:
+    """Let the sampler compile before the clock starts: once on a machine, it takes many seconds."""
+    shapes = config.weight_shapes(len(corpus.vocabulary))
+    weights = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    if not config.embedding:
+        weights["embedding.weight"] = np.eye(len(corpus.vocabulary), dtype=np.float32)
+    _draw(config, corpus, weights, prompt, seed=0)
 
 
 def _prompt(corpus: Corpus) -> str:

@@ -6,6 +6,7 @@ A run folder is a model folder plus `config.toml`, `metrics.jsonl`, `samples.jso
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,27 +19,47 @@ RUNS = Path("runs")
 CONFIG, METRICS, SAMPLES = "config.toml", "metrics.jsonl", "samples.jsonl"
 
 
-def create(out: Path | None, name: str, *, overwrite: bool = False) -> Path:
-    """An empty run folder: `out`, or `runs/NAME`, or the first free `runs/NAME-2`, ….
+def check(out: Path, *, overwrite: bool = False) -> None:
+    """Whether a run can be made at `out`, asked before anything long is begun.
 
-    Raises RunError where `out` exists (without `overwrite`) or cannot be made.
+    Raises RunError where it exists (without `overwrite`, or where it is no run) or cannot be made.
+    """
+    try:
+        if out.exists() and not overwrite:
+            raise RunError(f"{out}: exists; choose another --out, or --overwrite it, or --resume it")
+        if out.exists() and not (out / CONFIG).is_file():
+            raise RunError(f"{out}: exists and is no run, so it is not overwritten; choose another --out")
+        above = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    except OSError as error:
+        raise _unmakeable(out, error) from error
+    if not above.is_dir():
+        raise RunError(f"{out}: cannot be made ({above} is a file); choose another --out")
+    if not os.access(above, os.W_OK):
+        raise RunError(f"{out}: cannot be made ({above} is read-only); choose another --out")
+
+
+def create(out: Path | None, name: str) -> Path:
+    """A run folder: `out`, whatever lies there, or a new `runs/NAME`, or the first free `runs/NAME-2`, ….
+
+    Raises RunError where it cannot be made.
     """
     try:
         if out is None:
             RUNS.mkdir(exist_ok=True)
             return _first_free(name)
-        if overwrite and out.exists():
-            if not (out / CONFIG).is_file():
-                raise RunError(f"{out}: exists and is no run, so it is not overwritten; choose another --out")
-            shutil.rmtree(out)
-        out.mkdir(parents=True)
-    except FileExistsError:
-        raise RunError(f"{out}: exists; choose another --out, or --overwrite it, or --resume it") from None
+        out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(
-            f"{error.filename or out}: cannot be made ({error.strerror}); choose another --out"
-        ) from error
+        raise _unmakeable(out or RUNS, error) from error
     return out
+
+
+def empty(run: Path) -> None:
+    """Remove everything in a run folder."""
+    for path in run.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _first_free(name: str) -> Path:
@@ -53,12 +74,23 @@ def _first_free(name: str) -> Path:
             return folder
 
 
+def _unmakeable(out: Path, error: OSError) -> RunError:
+    return RunError(f"{error.filename or out}: cannot be made ({error.strerror}); choose another --out")
+
+
 def newest() -> Path:
     """The run in `runs/` whose model was written last; raises ModelError where there is none."""
     found = [folder for folder in RUNS.iterdir() if (folder / WEIGHTS).is_file()] if RUNS.is_dir() else []
     if not found:
         raise ModelError(f"no MODEL was named and {RUNS}/ holds none; charloom train makes one")
     return max(found, key=lambda folder: (folder / WEIGHTS).stat().st_mtime_ns)
+
+
+def config_of(run: Path) -> Path:
+    """The settings of a run. Raises RunError where there is no such run."""
+    if not (run / CONFIG).is_file():
+        raise RunError(f"{run}: there is no such run (it would hold {CONFIG}); look into {RUNS}/")
+    return run / CONFIG
 
 
 def append(path: Path, record: Mapping[str, Any]) -> None:

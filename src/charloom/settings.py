@@ -38,7 +38,7 @@ Values = dict[str, dict[str, Any]]
 PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "auto": {},
     "lesson": {  # as the lesson tells it: one-hot, hidden 64, Adam 0.01, a text a step, no specials
-        "data": {"documents": "line", "normalize": "none"},
+        "data": {"normalize": "none"},
         "model": {"cell": "lstm", "layers": 1, "hidden": 64, "embedding": 0, "dropout": 0.0},
         "train": {
             "layout": "windows",
@@ -91,9 +91,8 @@ def resolve(
     """
     given: Values = {}
     found = _read(file) if file else {}
-    preset = preset or str(found.pop("preset", "auto"))
-    corpus = tuple(corpus) or tuple(found.pop("corpus", ()))
-    found.pop("corpus", None)
+    named, listed = found.pop("preset", "auto"), _listed(found.pop("corpus", ()))
+    preset, corpus = preset or str(named), tuple(corpus) or tuple(map(str, listed))
     if preset not in PRESETS:
         raise UsageError(f"preset {preset!r} is not known; choose one of {', '.join(PRESETS)}")
     for section, values in found.items():
@@ -144,7 +143,7 @@ def section_of(key: str) -> str:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text("utf-8"))
+        return tomllib.loads(file.read_bytes().decode("utf-8-sig", "surrogatepass"))
     except OSError as error:
         raise UsageError(f"{file}: cannot be read ({error.strerror or error})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -160,7 +159,7 @@ def _take(given: Values, section: str, values: Mapping[str, Any], where: str) ->
             raise UsageError(f"{where}: [{section}] has no key {key!r}{_nearest(key, known)}")
         taken = given.setdefault(section, {})
         if key in BUDGETS and value:  # a later budget takes the place of an earlier one, its plan included
-            for other in (*BUDGETS, "plan"):
+            for other in {*BUDGETS, "plan"} - set(values):
                 taken.pop(other, None)
         taken[key] = value
 
@@ -185,10 +184,10 @@ def _typed(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in values.items():
         if key == "fractions" and isinstance(value, str):
             value = _fractions(value)
-        if isinstance(value, list):
+        if kinds[key].startswith("tuple[str"):
+            value = tuple(map(str, value.split(",") if isinstance(value, str) else _listed(value)))
+        elif isinstance(value, list):
             value = tuple(tuple(item) if isinstance(item, list) else item for item in value)
-        elif kinds[key].startswith("tuple[str") and isinstance(value, str):
-            value = tuple(value.split(","))
         if kinds[key] == "float" and type(value) is int:
             value = float(value)
         wanted = {"bool": bool, "int": int, "str": str}.get(kinds[key])
@@ -199,6 +198,10 @@ def _typed(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
                 raise UsageError(f"{section}.{key} is {value!r}; it takes {_KINDS[wanted]}")
         typed[key] = value
     return typed
+
+
+def _listed(value: Any) -> list[Any] | tuple[Any, ...]:
+    return value if isinstance(value, list | tuple) else [value]
 
 
 _KINDS = {bool: "true or false", int: "a whole number", str: "a text"}

@@ -14,6 +14,7 @@ from charloom.errors import CharloomError, UsageError
 
 COMMANDS = ("train", "sample", "eval", "data", "info")
 INTERRUPTED = 130
+LENIENT = "backslashreplace"  # a lone surrogate is shown, and never ends the program
 BROKEN_PIPE = 141  # what a shell shows for a program that SIGPIPE ended
 
 
@@ -37,7 +38,7 @@ class Lazy(click.Group):
 @click.version_option(__version__, prog_name="charloom")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def group(debug: bool) -> None:
-    """Train recurrent character models on any text, and write new text with them.
+    r"""Train recurrent character models on any text, and write new text with them.
 
     \b
     charloom train book.txt --minutes 5
@@ -47,32 +48,44 @@ def group(debug: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, 3 diverged, 130 interrupted."""
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
+    for stream, errors in ((sys.stdin, "strict"), (sys.stdout, LENIENT), (sys.stderr, LENIENT)):
         if hasattr(stream, "reconfigure"):  # a notebook's streams have no encoding to set
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+            stream.reconfigure(encoding="utf-8", errors=errors)
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         code = group.main(arguments, prog_name="charloom", standalone_mode=False)
         sys.stdout.flush()
-    except CharloomError as error:
-        if "--debug" in arguments:
-            traceback.print_exc()
-        code = _fail(str(error), error.exit_code)
-    except click.UsageError as error:
-        error.show()
-        code = UsageError.exit_code
-    except click.ClickException as error:
-        code = _fail(error.format_message(), error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        code = _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at exit
         code = BROKEN_PIPE
-    except OSError as error:
-        if "--debug" in arguments:
+    except (Exception, KeyboardInterrupt) as error:
+        if "--debug" in arguments[:1]:
             traceback.print_exc()
-        code = _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
+        code = _told(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _told(error: BaseException) -> int:
+    """Say on one line what went wrong; the exit code."""
+    match error:
+        case click.exceptions.NoArgsIsHelpError():
+            error.show()
+            return UsageError.exit_code
+        case CharloomError():
+            return _fail(str(error), error.exit_code)
+        case click.UsageError():
+            path = error.ctx.command_path if error.ctx else "charloom"
+            return _fail(f"{error.format_message().rstrip('.')}; see {path} --help", UsageError.exit_code)
+        case click.ClickException():
+            return _fail(error.format_message(), error.exit_code)
+        case KeyboardInterrupt() | click.Abort():
+            return _fail(str(error) or "interrupted", getattr(error, "exit_code", INTERRUPTED))
+        case OSError():
+            return _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
+        case MemoryError():
+            return _fail("there is not enough memory for this; try a smaller --hidden", 1)
+    what = f"{type(error).__name__}: {error}"
+    return _fail(f"internal error, {what}; run it as `charloom --debug …` and report what that shows", 1)
 
 
 def _fail(message: str, code: int) -> int:

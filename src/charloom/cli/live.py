@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
 
 from charloom import api
-from charloom.cli.progress import clock, told
+from charloom.cli.events import clock, described, ended, number, told
+from charloom.cli.model import visible
 from charloom.training import events as happened
 
-NARROWEST = 100  # columns; below it the bar gives way to the numbers
+EXCERPT = 6  # lines of a sample: enough to see what it has learned
+WIDEST = 100  # columns of a sample; longer lines are hard to read
 
 
 class Live:
     """A bar with loss, held-out loss, characters a second and time left; samples scroll by above it."""
 
     def __enter__(self) -> Live:
-        self._console = Console(stderr=True, highlight=False)
-        columns = [TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.description}")]
-        if self._console.width >= NARROWEST:
-            columns.insert(1, BarColumn(bar_width=24))  # type: ignore[arg-type]
-        self._progress = Progress(*columns, console=self._console)
-        self._progress.start()
+        self._console = Console(highlight=False, markup=False)
+        columns = (
+            TextColumn("{task.percentage:>3.0f}%"),
+            BarColumn(None),
+            TextColumn("{task.description}", markup=False),
+        )
+        self._progress = Progress(*columns, console=self._console, expand=True)
         self._task = self._progress.add_task("reading the first characters", total=1.0)
         self._heldout = math.nan
+        self._run = ""
         return self
 
     def __exit__(self, *raised: object) -> None:
@@ -35,30 +41,52 @@ class Live:
     def take(self, event: Any) -> None:
         """Move the bar, or print above it."""
         match event:
+            case api.Prepared():
+                self._run = str(event.run)
+                self._describe(event)
+            case happened.Started():
+                self._console.print(told(event))
+                self._progress.start()
             case happened.Stepped():
-                speed = event.characters / max(event.seconds, 1e-9)
-                done = event.seconds / (event.seconds + event.remaining) if event.seconds else 0.0
-                self._progress.update(
-                    self._task,
-                    completed=done,
-                    description=(
-                        f"loss {event.loss:.3f}  held out {self._heldout:.3f}  "
-                        f"{speed:,.0f} characters/s  {clock(event.remaining)} left"
-                    ),
-                )
+                self._move(event)
             case happened.Evaluated():
                 self._heldout = event.nats
             case api.Sampled():
-                self._console.rule(f"step {event.step:,} writes", style="dim")
-                self._console.print(event.sample.text, markup=False)
-                self._console.rule(style="dim")
+                self._excerpt(event)
             case happened.Finished():
-                self._progress.update(self._task, completed=1.0)
+                self._progress.update(self._task, visible=False)
                 self._progress.stop()
-                self._say(event)
+                for line in ended(event, self._run):
+                    self._console.print(line)
             case _:
-                self._say(event)
+                if line := told(event):
+                    self._console.print(line)
 
-    def _say(self, event: Any) -> None:
-        for line in told(event):
-            self._console.print(line, markup=False)
+    def _describe(self, event: api.Prepared) -> None:
+        table = Table.grid(padding=(0, 1))
+        table.add_column(min_width=7, style="dim")
+        table.add_column()
+        for label, text in described(event):
+            table.add_row(label, text)
+        self._console.print(table)
+
+    def _move(self, event: happened.Stepped) -> None:
+        speed = event.characters / max(event.seconds, 1e-9)
+        done = event.seconds / (event.seconds + event.remaining) if event.seconds else 0.0
+        self._progress.update(
+            self._task,
+            completed=done,
+            description=(
+                f"loss {number(event.loss)}  held out {number(self._heldout)}  "
+                f"{speed:,.0f} characters/s  {clock(event.remaining)} left"
+            ),
+        )
+
+    def _excerpt(self, event: api.Sampled) -> None:
+        width = min(self._console.width, WIDEST) - 4
+        lines: list[str] = []
+        for line in visible(event.sample.prompt + event.sample.text).splitlines():
+            lines += textwrap.wrap(line, width, drop_whitespace=False, tabsize=4) or [""]
+        self._console.print(f"step {event.step:,} writes", style="dim")
+        for line in lines[:EXCERPT]:
+            self._console.print(f"  │ {line}", soft_wrap=True)

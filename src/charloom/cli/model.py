@@ -1,18 +1,36 @@
-"""The model that a command works on."""
+"""The model that a command works on, and its text on a terminal."""
 
 from __future__ import annotations
 
+import unicodedata
+from typing import TYPE_CHECKING
+
 import click
 
-from charloom import api
-from charloom import run as runs
-from charloom.api import CharacterModel
+if TYPE_CHECKING:
+    from charloom.api import CharacterModel
+
+PICTURES = 0x2400  # where Unicode's pictures of the control characters begin
 
 
 def open_model(name: str | None, precision: str = "float32") -> CharacterModel:
     """The model in the folder `name`, or the newest run, which is then named on standard error."""
+    from charloom import api
+    from charloom import run as runs
+
     if name is None:
         newest = runs.newest()
         click.echo(f"charloom: using {newest}, the newest run", err=True)
         return api.load(newest, precision=precision)
     return api.load(name, precision=precision)
+
+
+def visible(text: str) -> str:
+    """Control characters as pictures, so that a text cannot steer the terminal it is shown in."""
+    return "".join(_pictured(character) for character in text)
+
+
+def _pictured(character: str) -> str:
+    if character in "\n\t" or unicodedata.category(character) != "Cc":
+        return character
+    return chr(PICTURES + ord(character)) if ord(character) < 32 else "\N{REPLACEMENT CHARACTER}"

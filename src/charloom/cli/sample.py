@@ -76,10 +76,11 @@ def command(
     given |= {"stop": stop, "ignore_eos": ignore_eos}
     temperatures = [0.0] if greedy else _numbers(temperature)
     several = len(temperatures) > 1 or count > 1
-    for value in temperatures or [loaded.settings().temperature]:
-        for sample in _texts(
-            loaded, prompt or "", count, {**given, "temperature": value}, several or as_json
-        ):
+    tables = [{**given, "temperature": value} for value in temperatures] or [given]
+    for table in tables:
+        loaded.settings(**table)  # a wrong value is told before anything is written
+    for table in tables:
+        for sample in _texts(loaded, prompt or "", count, table, several or as_json):
             _show(sample, as_json, several)
 
 
@@ -99,20 +100,26 @@ def _texts(
 
 def _show(sample: Sample | str, as_json: bool, several: bool) -> None:
     import json
-    import sys
 
     from charloom import api
 
     if isinstance(sample, str):
-        sys.stdout.write(sample)
-        sys.stdout.flush()
+        click.echo(_shown(sample), nl=False)
     elif as_json:
         click.echo(json.dumps(api.record(sample)))
     else:
         if several:
             number = f", text {sample.stream + 1}" if sample.stream else ""
             click.echo(click.style(f"── temperature {sample.temperature:g}{number} ──", dim=True))
-        click.echo(sample.prompt + sample.text + "\n")
+        click.echo(_shown(sample.prompt + sample.text) + "\n")
+
+
+def _shown(text: str) -> str:
+    import sys
+
+    from charloom.cli.model import visible
+
+    return visible(text) if sys.stdout.isatty() else text
 
 
 def _numbers(text: str | None) -> list[float]:
@@ -127,12 +134,13 @@ def _numbers(text: str | None) -> list[float]:
 
 
 def _read(path: str) -> str:
+    import sys
     from pathlib import Path
 
     from charloom.errors import UsageError
 
     try:
-        return click.get_text_stream("stdin").read() if path == "-" else Path(path).read_text("utf-8")
+        return sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = (
             error.strerror

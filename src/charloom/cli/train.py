@@ -2,57 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-SECTION = {  # of each flag that is a setting
-    "documents": "data",
-    "unit": "data",
-    "fractions": "data",
-    "validation": "data",
-    "text": "data",
-    "encoding": "data",
-    "normalize": "data",
-    "cell": "model",
-    "layers": "model",
-    "hidden": "model",
-    "minutes": "train",
-    "epochs": "train",
-    "steps": "train",
-    "device": "train",
-    "seed": "train",
-}
+from charloom.cli.options import by_section, data_options
+
+if TYPE_CHECKING:
+    from charloom.settings import Settings
+
+ABOVE_ZERO = click.FloatRange(min=0, min_open=True)
+NEWEST = "newest"
 
 
 @click.command(short_help="Train a model on a text.")
 @click.argument("corpus", nargs=-1)
-@click.option("--out", type=click.Path(), help="Run folder; must not exist.  [default: runs/NAME]")
-@click.option("--minutes", type=float, help="Train so many minutes.  [default: 5]")
-@click.option("--epochs", type=float, help="Train so many times through the text.")
-@click.option("--steps", type=int, help="Train so many steps.")
+@click.option("--out", type=click.Path(), metavar="RUN", help="New run folder.  [default: runs/NAME]")
+@click.option("--minutes", type=ABOVE_ZERO, help="Train for so many minutes.  [default: 5]")
+@click.option("--epochs", type=ABOVE_ZERO, help="Train so many times through the text.")
+@click.option("--steps", type=click.IntRange(1), help="Train for so many steps.")
 @click.option("--preset", default="", help="auto, lesson, tiny, small, base or large.  [default: auto]")
-@click.option("--cell", type=click.Choice(["lstm", "gru", "rnn"]), help="Kind of recurrent cell.")
-@click.option("--layers", type=int, help="Recurrent layers.")
-@click.option("--hidden", type=int, help="Hidden units a layer.  [default: what the budget can train]")
+@click.option("--cell", type=click.Choice(["lstm", "gru", "rnn"]), help="Recurrent cell.  [default: lstm]")
+@click.option("--layers", type=int, metavar="N", help="Recurrent layers.  [default: 1]")
+@click.option("--hidden", type=int, metavar="N", help="Hidden size.  [default: what the budget can train]")
+@data_options
 @click.option(
-    "--documents",
-    type=click.Choice(["auto", "whole", "line", "blank"]),
-    help="One whole text, a document a line, or documents between blank lines.  [default: a guess, told]",
+    "--resume",
+    is_flag=False,
+    flag_value=NEWEST,
+    metavar="[RUN]",
+    help="Go on with a run, by default the newest; a budget comes on top.",
 )
-@click.option("--unit", type=click.Choice(["char", "byte"]), help="What an id stands for.")
-@click.option("--text", metavar="COLUMN,…", help="Columns of a table that hold the text.")
-@click.option(
-    "--fractions", metavar="A/B/C", help="Percent to train on, validate on, test on.  [default: 90/5/5]"
-)
-@click.option("--validation", metavar="FILE", help="Validate on this text instead of a part.")
-@click.option("--encoding", metavar="E", help="Encoding of the files.  [default: utf-8]")
-@click.option("--normalize", type=click.Choice(["nfc", "none"]), help="Unicode form and line ends.")
-@click.option("--resume", is_flag=False, flag_value="newest", metavar="[RUN]", help="Go on with a run.")
-@click.option("--overwrite", is_flag=True, help="Replace the run in --out.")
-@click.option("--config", type=click.Path(), metavar="FILE", help="Settings from a TOML file.")
+@click.option("--overwrite", is_flag=True, help="Replace the run that lies at --out.")
+@click.option("--config", type=click.Path(), metavar="FILE", help="Settings from a TOML file, or a run's.")
 @click.option("--set", "sets", multiple=True, metavar="section.key=value", help="Any other setting.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Where to train.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Where.  [default: auto]")
 @click.option("--seed", type=int, help="Weights, order and dropout come from it.  [default: 0]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with `event`.")
 def command(
@@ -66,51 +53,90 @@ def command(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Train on CORPUS: files, folders, patterns, - for standard input, or names of the catalog.
+    """Train on CORPUS: files, folders, patterns, - for standard input, or names that `data list` lists.
 
     Without CORPUS the text is python-docs, the language reference that Python itself carries. Ctrl-C
-    keeps the best model so far.
+    ends it and keeps the best model so far.
     """
     import os
-    import sys
-    from pathlib import Path
 
-    from charloom import api, settings
     from charloom import run as runs
-    from charloom.cli.progress import Signals, show
+    from charloom import settings
     from charloom.errors import UsageError
 
-    given: dict[str, dict[str, Any]] = {}
-    for name, value in flags.items():
-        if value is not None:
-            given.setdefault(SECTION[name], {})[name] = value
+    if overwrite and out is None:
+        raise UsageError("--overwrite replaces the run at --out; say which")
+    given = by_section(flags)
     run = None
     if resume is not None:
-        if corpus or out or preset or config:
-            raise UsageError(
-                "--resume goes on with a run as it was started; leave CORPUS, --out, --preset and --config out"
-            )
-        run = runs.newest() if resume == "newest" else Path(resume)
-        config = str(run / runs.CONFIG)
+        _check_resume(corpus, out, preset, config, sets, flags)
+        run = runs.newest() if resume == NEWEST else Path(resume)
+        config = str(runs.config_of(run))
     chosen = settings.resolve(
         preset=preset,
         corpus=corpus,
         file=Path(config) if config else None,
-        environment=os.environ,
+        environment={} if run else os.environ,
         sets=sets,
         flags=given,
     )
-    more = any(given.get("train", {}).get(name) for name in settings.BUDGETS)
-    with Signals() as signals:
-        events = api.training(
-            chosen,
-            out=Path(out) if out else None,
-            overwrite=overwrite,
-            resume=run,
-            more=more,
-            stdin=sys.stdin.buffer,
-            stop=signals.reason,
-            progress=signals.watch,
-        )
-        code = show(events, as_json, signals)
+    code, _ = follow(
+        chosen,
+        as_json,
+        out=Path(out) if out else None,
+        overwrite=overwrite,
+        resume=run,
+        more=any(flags[name] for name in settings.BUDGETS),
+    )
     click.get_current_context().exit(code)
+
+
+def follow(chosen: Settings, as_json: bool = False, **options: Any) -> tuple[int, Path | None]:
+    """Train, and show it as it goes: exit code and run folder. Options are those of `api.training`."""
+    from charloom import api
+    from charloom.cli.bar import Bar
+    from charloom.cli.signals import Signals
+
+    run = None
+    with contextlib.ExitStack() as stack:
+        signals, bar = stack.enter_context(Signals()), stack.enter_context(Bar())
+        options |= {"stdin": sys.stdin.buffer, "stop": signals.reason, "progress": bar.read}
+        view: Any = None
+        for event in api.training(chosen, **options):
+            if isinstance(event, api.Prepared):  # from here on a signal means a checkpoint
+                signals.training = True
+                run = event.run
+                bar.stop()
+                view = stack.enter_context(_view(as_json))
+            view.take(event)
+        return signals.exit_code(), run
+
+
+def _check_resume(
+    corpus: tuple[str, ...],
+    out: str | None,
+    preset: str,
+    config: str | None,
+    sets: tuple[str, ...],
+    flags: dict[str, Any],
+) -> None:
+    """A run goes on as it was started; raises UsageError for what would change it."""
+    from charloom.errors import UsageError
+
+    allowed = ("minutes", "epochs", "steps", "device")
+    named = {"CORPUS": corpus, "--out": out, "--preset": preset, "--config": config, "--set": sets}
+    named |= {f"--{name}": value for name, value in flags.items() if name not in allowed}
+    if wrong := [name for name, value in named.items() if value not in (None, "", ())]:
+        raise UsageError(f"--resume goes on with a run as it was started; leave {' and '.join(wrong)} out")
+
+
+def _view(as_json: bool) -> Any:
+    from charloom.cli import events
+
+    if as_json:
+        return events.Lines()
+    if sys.stdout.isatty():
+        from charloom.cli.live import Live
+
+        return Live()
+    return events.Plain()

@@ -235,6 +235,16 @@ def _download(url: str, path: Path, progress: Report) -> None:
         raise DownloadError(f"{where}broke off after {done:,} of {total:,} bytes; {mend}")
 
 
+def at_hand(entry: Entry) -> bool:
+    """Whether fetching it would need no network. Only sizes are looked at, where they are known."""
+    mirror = os.environ.get("CHARLOOM_DATA")
+    roots = [cache.folder("named"), *([Path(mirror)] if mirror else [])]
+    return all(
+        any((path := root / file.local).is_file() and file.size in (0, path.stat().st_size) for root in roots)
+        for file in entry.files
+    )
+
+
 def _problem(path: Path, file: File) -> str:
     """What is wrong with this copy of the file, or ""."""
     if file.size and (size := path.stat().st_size) != file.size:

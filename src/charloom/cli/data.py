@@ -1,0 +1,158 @@
+"""`charloom data`: the texts that go by name, and what a text is like."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from charloom.cli.options import by_section, data_options
+
+if TYPE_CHECKING:
+    from charloom.text.catalog import Entry
+    from charloom.text.inspection import Inspection
+
+SHOWN = 5  # lines of the text's beginning
+
+
+@click.group(name="data", short_help="Texts that go by name, and what a text is like.")
+def command() -> None:
+    """List, fetch and inspect texts."""
+
+
+@command.command(name="list", short_help="The texts that go by name.")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON list.")
+def list_command(as_json: bool) -> None:
+    """List the texts that `train` knows by name, with their licences."""
+    from charloom.text import catalog
+
+    found = [_entry(entry) for entry in catalog.entries()]
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    rows = [
+        (
+            row["name"],
+            _size(row["bytes"]),
+            "here" if row["at_hand"] else "to fetch",
+            row["title"],
+            row["licence"],
+        )
+        for row in found
+    ]
+    if not sys.stdout.isatty():
+        for row in rows:
+            click.echo("\t".join(row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for head in ("name", "size", "", "what", "licence"):
+        table.add_column(head, justify="right" if head == "size" else "left", no_wrap=head == "name")
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False, markup=False).print(table)
+
+
+@command.command(short_help="Fetch a text, checked, into the cache.")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+def fetch(name: str, as_json: bool) -> None:
+    """Fetch the text NAME from its public source, and check it; `train NAME` does so by itself."""
+    from charloom.cli.bar import Bar
+    from charloom.text import catalog
+
+    with Bar() as bar:
+        files = catalog.fetch(name, bar.read)
+    entry = catalog.find(name)
+    if as_json:
+        size = sum(file.stat().st_size for file in files)
+        found = {"name": name, "licence": entry.licence, "source": entry.source, "bytes": size}
+        click.echo(json.dumps({**found, "files": [str(file) for file in files]}))
+        return
+    for file in files:
+        click.echo(file)
+    click.echo(f"charloom: {name} is under the licence {entry.licence}", err=True)
+
+
+@command.command(short_help="What a text is like.")
+@click.argument("corpus", nargs=-1, required=True)
+@data_options
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+def inspect(corpus: tuple[str, ...], as_json: bool, **flags: Any) -> None:
+    """Read CORPUS as `train` would, and tell what it is like."""
+    import os
+
+    from charloom import settings
+    from charloom.cli.bar import Bar
+    from charloom.text import inspection
+
+    chosen = settings.resolve(corpus=corpus, environment=os.environ, flags=by_section(flags))
+    with Bar() as bar:
+        data = chosen.build("data")
+        found = inspection.inspect(corpus, data, stdin=sys.stdin.buffer, progress=bar.read)
+    if as_json:
+        click.echo(json.dumps(_record(found)))
+        return
+    for label, text in _described(found):
+        click.echo(f"{label:<12}{text}")
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    from charloom.text import catalog
+
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "licence": entry.licence,
+        "source": entry.source,
+        "bytes": sum(file.size for file in entry.files) if all(file.size for file in entry.files) else None,
+        "at_hand": catalog.at_hand(entry),
+    }
+
+
+def _size(size: int | None) -> str:
+    return f"{size / 1e6:.1f} MB" if size else "–"
+
+
+def _record(found: Inspection) -> dict[str, Any]:
+    return {
+        "name": found.corpus.name,
+        "documents": found.mode,
+        "guess": found.reason,
+        "encoding": found.encoding,
+        "characters": found.characters,
+        "bytes": found.bytes,
+        "distinct": found.distinct,
+        "unseen": found.unseen,
+        "count": found.documents,
+        "lengths": {str(percent): length for percent, length in found.lengths.items()},
+        "duplicates": found.duplicates,
+        "parts": dict(found.parts),
+        "first": found.first,
+    }
+
+
+def _described(found: Inspection) -> list[tuple[str, str]]:
+    from charloom.cli.events import CUTS
+    from charloom.cli.model import visible
+
+    per = found.bytes / found.characters
+    lines = [
+        ("text", f"{found.corpus.name}, {found.characters:,} characters, read as {found.encoding}"),
+        ("characters", f"{found.distinct:,} different ones, {per:.2f} bytes each in UTF-8"),
+    ]
+    if found.unseen:
+        lines.append(("", f"{found.unseen:,} of them are not in the training part, and are spelled in bytes"))
+    lines.append(("documents", CUTS[found.mode] + (f" ({found.reason})" if found.reason else "")))
+    if found.mode != "whole":
+        shares = ", ".join(f"{length:,} at {percent} %" for percent, length in found.lengths.items())
+        lines.append(("", f"{found.documents:,} of them, {found.duplicates:.1%} repeat another"))
+        lines.append(("lengths", shares))
+    parts = ", ".join(f"{name} {size:,}" for name, size in found.parts.items())
+    lines.append(("parts", f"{parts} characters"))
+    first = visible(found.first).splitlines()[:SHOWN]
+    return [*lines, *(("begins" if not number else "", f"| {line}") for number, line in enumerate(first))]

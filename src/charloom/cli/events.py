@@ -1,0 +1,165 @@
+"""What `train` tells: plain lines for a log, JSON for programs; `live` is the view in a terminal."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import click
+
+from charloom import api
+from charloom.training import events as happened
+
+CUTS = {
+    "whole": "one whole text",
+    "line": "a document a line",
+    "blank": "documents between empty lines",
+    "file": "a document a file",
+    "row": "a document a row",
+}
+ENDS = {
+    "budget": "Done",
+    "patience": "Stopped early, since nothing got better any more,",
+    "interrupted": "Interrupted",
+    "terminated": "Terminated",
+}
+
+
+class Lines:
+    """JSON: one object a line, with `event` among start, plan, eval, sample, checkpoint, rollback, done."""
+
+    def __enter__(self) -> Lines:
+        self._run = ""
+        self._parameters = 0
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        pass
+
+    def take(self, event: Any) -> None:
+        """Print what programs want to know."""
+        found: dict[str, Any] | None = None
+        match event:
+            case api.Prepared():
+                self._run = str(event.run)
+                self._parameters = event.model.parameters(len(event.corpus.vocabulary))
+            case happened.Started():
+                found = {"event": "start", "run": self._run, **vars(event)}
+            case happened.Planned():
+                found = {"event": "plan", **vars(event)}
+            case happened.Evaluated():
+                found = {"event": "eval", **vars(event)}
+            case api.Sampled():
+                found = {"event": "sample", "step": event.step, **api.record(event.sample)}
+            case happened.Saved():
+                found = {"event": "checkpoint", "step": event.step, "path": str(event.path)}
+            case happened.RolledBack():
+                found = {"event": "rollback", **vars(event)}
+            case happened.Finished():
+                found = {"event": "done", "run": self._run, "parameters": self._parameters, **vars(event)}
+        if found:
+            click.echo(json.dumps({key: _finite(value) for key, value in found.items()}))
+
+
+class Plain:
+    """Lines for a log."""
+
+    def __enter__(self) -> Plain:
+        self._run = ""
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        pass
+
+    def take(self, event: Any) -> None:
+        """Print a line, or some, or none."""
+        match event:
+            case api.Prepared():
+                self._run = str(event.run)
+                for label, text in described(event):
+                    click.echo(f"{label:<8}{text}")
+            case api.Sampled():
+                text = event.sample.prompt + event.sample.text
+                click.echo("".join(f"        | {line}\n" for line in text.splitlines()), nl=False)
+            case happened.Finished():
+                for line in ended(event, self._run):
+                    click.echo(line)
+            case _:
+                if line := told(event):
+                    click.echo(line)
+
+
+def described(event: api.Prepared) -> list[tuple[str, str]]:
+    """What is trained on what, each line with its label."""
+    corpus, model = event.corpus, event.model
+    parts = f"{corpus.train.characters:,} characters to train on"
+    for part, purpose in ((corpus.validation, "validate"), (corpus.test, "test")):
+        if part.characters:
+            parts += f", {part.characters:,} to {purpose} with"
+    lines = [("text", f"{corpus.name}: {parts}")]
+    if corpus.guess:
+        lines.append(("", f"read as {CUTS[corpus.documents]} ({corpus.guess}); else say --documents"))
+    for found in corpus.provenance["corpora"]:
+        if skipped := found.get("skipped"):
+            lines.append(("", f"{skipped:,} files of {found['name']} are no text and were left out"))
+    parameters = f"{model.parameters(len(corpus.vocabulary)):,} parameters"
+    lines.append(("model", f"{model.cell} {model.layers} × {model.hidden}, {parameters}"))
+    for key, reason in event.reasons.items():
+        section, _, name = key.partition(".")
+        value = getattr(event.model if section == "model" else event.train, name)
+        lines.append(("", f"{name} {value}: {reason}"))
+    return [*lines, ("run", str(event.run))]
+
+
+def told(event: Any) -> str:
+    """An event in words, or nothing."""
+    match event:
+        case happened.Started():
+            budget = f", {event.steps:,} steps" if event.steps else ""
+            device = f"{event.device}, {event.threads} threads" if event.device == "cpu" else event.device
+            return f"{'on':<8}{device}{budget}, in {event.precision}: {event.reason}"
+        case happened.Evaluated():
+            return (
+                f"step {event.step:>7,}  {clock(event.seconds):>6}  loss {number(event.loss)}  "
+                f"held out {number(event.nats)} nats, {number(event.nats / math.log(2))} bits"
+                + ("  best so far" if event.best else "")
+            )
+        case happened.RolledBack():
+            return f"the loss was no number: back to step {event.step:,}, at {event.share:g} of the rate"
+    return ""
+
+
+def ended(event: happened.Finished, run: str) -> list[str]:
+    """How it went, where it is, and what to do with it."""
+    best = "nothing was held out, so the last weights are kept"
+    if math.isfinite(event.best_nats):
+        bits = event.best_nats / math.log(2)
+        best = (
+            f"best {event.best_nats:.3f} nats, {bits:.3f} bits a held-out character, step {event.best_step:,}"
+        )
+    stopped = event.reason in ("interrupted", "terminated")
+    return [
+        f"{ENDS[event.reason]} after {clock(event.seconds)}, {event.step:,} steps, "
+        f"{event.characters:,} characters; {best}",
+        f"The best model so far is in {run}; charloom train --resume {run} goes on"
+        if stopped
+        else f"The model is in {run}; charloom sample {run} writes with it",
+    ]
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def number(value: float) -> str:
+    """Three decimals, or a dash where there is no number yet."""
+    return f"{value:.3f}" if math.isfinite(value) else "–"
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

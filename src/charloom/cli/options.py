@@ -1,0 +1,58 @@
+"""How a text is read: the options that `train` and `data inspect` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+Command = Callable[..., Any]
+
+DATA = (
+    click.option(
+        "--documents",
+        type=click.Choice(["auto", "whole", "line", "blank"]),
+        help="One whole text, a document a line, or documents between empty lines.  [default: a guess, told]",
+    ),
+    click.option(
+        "--unit",
+        type=click.Choice(["char", "byte"]),
+        help="What an id stands for; byte takes any file as it is.  [default: char]",
+    ),
+    click.option(
+        "--text",
+        metavar="COLUMN,…",
+        help='Columns of a table that hold the text, by name or by number from 0.  [default: "text"]',
+    ),
+    click.option(
+        "--fractions",
+        metavar="A/B/C",
+        help="Percent of the text to train on, to validate with, to test with.  [default: 90/5/5]",
+    ),
+    click.option("--validation", metavar="FILE", help="Validate with this text instead of a part."),
+    click.option("--encoding", metavar="E", help="How the files are encoded.  [default: utf-8]"),
+    click.option(
+        "--normalize",
+        type=click.Choice(["nfc", "none"]),
+        help="One way to write é, one kind of line end; or every byte kept.  [default: nfc]",
+    ),
+)
+
+
+def data_options(command: Command) -> Command:
+    """Add them to a command."""
+    for option in reversed(DATA):
+        command = option(command)
+    return command
+
+
+def by_section(flags: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The flags that were given, by the section of the settings that they belong to."""
+    from charloom import settings
+
+    given: dict[str, dict[str, Any]] = {}
+    for name, value in flags.items():
+        if value is not None:
+            given.setdefault(settings.section_of(name), {})[name] = value
+    return given
