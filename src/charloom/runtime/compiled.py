@@ -19,6 +19,7 @@ numba: Any = None
 try:
     numba = import_module("numba")
     caching: Any = import_module("numba.core.caching")
+    runtime: Any = import_module("numba.core.runtime")
 except ImportError:
     pass
 
@@ -109,7 +110,11 @@ if COMPILES:
         _impl_class = _Implementation
 
         def load_overload(self, sig: Any, target_context: Any) -> Any:
-            found = super().load_overload(sig, target_context)
+            # numba would first load all that compiling takes (and scipy, if it is there), half a second;
+            # finished code wants nothing but the runtime
+            runtime.rtsys.initialize(target_context)
+            with self._guard_against_spurious_io_errors():
+                found = self._load_overload(sig, target_context)
             if found is None:
                 _announce()
             return found

@@ -53,6 +53,7 @@ def product(weights, matrix, coded, c, c_stride, a, a_stride, rows, depth, outpu
     coded (rows, any) is working memory for the 8-bit form of A.
     """
     plan, numbers, codes, sums = weights
+    c, a = np.int64(c), np.int64(a)  # one type for all callers: compiled once
     place = plan[matrix + WEIGHTS]
     if plan[CODED]:
         deep = (depth + DEEP - 1) // DEEP * DEEP
@@ -96,7 +97,8 @@ def step(weights, working, ids, state, logits, begin, end, output, backwards):  
         start = plan[place + START]
         for b in range(rows):
             source = start + (gates * ids[begin + b] if k == 0 else 0)
-            scratch[b, :gates] = numbers[source : source + gates]
+            for j in range(gates):  # spelt out, as a slice takes numba seconds to compile
+                scratch[b, j] = numbers[source + j]
         h = state.ctypes.data + FLOAT * wide * (k * state.shape[1] * state.shape[2] + begin)
         outputs = 3 * wide if plan[CELL] == GRU else gates
         if k:
@@ -112,16 +114,15 @@ def step(weights, working, ids, state, logits, begin, end, output, backwards):  
                 gru_gates(gate, own, wide)
             else:
                 rnn_gates(gate, own, wide)
-            if k:
-                for j in range(wide):
-                    scratch[b, gates + j] += state[k, 0, begin + b, j]
-            else:
-                scratch[b, gates : gates + wide] = state[0, 0, begin + b]
+            for j in range(wide):
+                below = scratch[b, gates + j] if k else np.float32(0)
+                scratch[b, gates + j] = below + state[k, 0, begin + b, j]
     if output:
         place, outputs = LAYER_0 + layers * LAYER_SIZE, plan[OUTPUTS]
         bias = plan[place]
         for b in range(begin, end):
-            logits[b] = numbers[bias : bias + outputs]
+            for j in range(outputs):
+                logits[b, j] = numbers[bias + j]
         target = logits.ctypes.data + FLOAT * begin * outputs
         product(weights, place + 1, coded, target, outputs, y, stride, rows, hidden, outputs, backwards)
 
@@ -197,11 +198,8 @@ def generate(  # type: ignore[no-untyped-def]
 ):
     """`Kernels.generate` on the arrays of Slots and Automaton."""
     outputs = logits.shape[1]
-    chances, masked, nothing = (
-        np.zeros(outputs + LANES, np.float32),
-        logits[0].copy(),
-        np.zeros_like(logits[0]),
-    )
+    chances, masked = np.zeros(outputs + LANES, np.float32), np.zeros(outputs, np.float32)
+    nothing = np.zeros(outputs, np.float32)
     fed = np.zeros(end, np.int32)
     for s in range(steps):
         idle = 0
@@ -213,7 +211,8 @@ def generate(  # type: ignore[no-untyped-def]
             if ended[b] != RUNNING or remaining[b] <= 0:
                 continue
             if trace.shape[1]:
-                trace[b, count[b]] = logits[b]
+                for j in range(outputs):
+                    trace[b, count[b], j] = logits[b, j]
             u = uniform(keys[b, SEED], keys[b, STREAM], t[b], keys[b, CANDIDATE])
             k = choose(
                 chances,
@@ -245,7 +244,7 @@ def generate(  # type: ignore[no-untyped-def]
                     ended[b] = ENDED_BY_MATCH
             if k == eos:
                 ended[b] = ENDED_BY_EOS
-        step(weights, working, fed, state, logits, begin, end, True, t[begin] & 1)
+        step(weights, working, fed, state, logits, begin, end, np.int64(1), t[begin] & 1)
 
 
 @compiled
@@ -253,7 +252,8 @@ def read(weights, working, ids, lengths, state, logits, scores, trace):  # type:
     """`Kernels.read`."""
     rows, longest = ids.shape
     outputs, vocabulary = logits.shape[1], weights[0][VOCABULARY]
-    chances, nothing = np.zeros(outputs + LANES, np.float32), np.zeros_like(logits[0])
+    chances, nothing = np.zeros(outputs + LANES, np.float32), np.zeros(outputs, np.float32)
+    fed = np.zeros(rows, np.int32)
     one = np.float32(1)
     for t in range(longest):
         while lengths[rows - 1] <= t:
@@ -272,10 +272,13 @@ def read(weights, working, ids, lengths, state, logits, scores, trace):  # type:
                     expected += chances[k] * (logits[b, k] - top)
                 scores[1, b, t] = normal - expected / total
         needed = needed or lengths[rows - 1] == t + 1
-        step(weights, working, ids[:, t].copy(), state, logits, 0, rows, needed, t & 1)
+        for b in range(rows):
+            fed[b] = ids[b, t]
+        step(weights, working, fed, state, logits, np.int64(0), rows, np.int64(needed), t & 1)
         if trace.shape[1]:
             for b in range(rows):
-                trace[b, t] = logits[b]
+                for j in range(outputs):
+                    trace[b, t, j] = logits[b, j]
 
 
 class Kernels:

@@ -70,8 +70,9 @@ def forbid_repeats(logits: Floats, history: Ids, n: int) -> None:
                 break
         if same:
             logits[history[start + n - 1]] = -np.inf
-    if logits.max() == -np.inf:
-        logits[:] = before
+    if largest(logits) == -np.inf:
+        for k in range(len(logits)):
+            logits[k] = before[k]
 
 
 @jitable
@@ -81,8 +82,8 @@ def keep_top_k(logits: Floats, k: int) -> None:
     """
     if k >= len(logits):
         return
-    order = np.argsort(-logits, kind="mergesort")
-    logits[order[k:]] = -np.inf
+    for forbidden in np.argsort(-logits, kind="mergesort")[k:]:
+        logits[forbidden] = -np.inf
 
 
 @jitable
@@ -92,10 +93,16 @@ def keep_top_p(logits: Floats, p: float) -> None:
     Source: A. Holtzman and others, "The curious case of neural text degeneration", ICLR 2020.
     """
     order = np.argsort(-logits, kind="mergesort")
-    weights = np.exp(logits[order] - logits[order[0]])
-    cumulative = np.cumsum(weights)
-    kept = 1 + np.searchsorted(cumulative, np.float32(p) * cumulative[-1])
-    logits[order[kept:]] = -np.inf
+    top = logits[order[0]]
+    total = 0.0
+    for k in order:
+        total += np.exp(logits[k] - top)
+    reached = 0.0
+    for k in order:
+        weight = np.exp(logits[k] - top)
+        if reached >= p * total:
+            logits[k] = -np.inf
+        reached += weight
 
 
 @jitable
@@ -104,10 +111,16 @@ def keep_min_p(logits: Floats, p: float) -> None:
     "Turning up the heat: min-p sampling for creative and coherent LLM outputs", ICLR 2025.
     """
     if p > 0:
-        least = logits.max() + np.float32(np.log(p))
+        least = largest(logits) + np.float32(np.log(p))
         for k in range(len(logits)):
             if logits[k] < least:
                 logits[k] = -np.inf
+
+
+@jitable
+def largest(logits: Floats) -> np.float32:
+    """The largest logit."""
+    return logits[greedy(logits)]
 
 
 @jitable
@@ -128,7 +141,8 @@ def shape(logits: Floats, options: Doubles, counts: Ids, history: Ids) -> None:
     if options[NO_REPEAT] > 0:
         forbid_repeats(logits, history, int(options[NO_REPEAT]))
     if options[TEMPERATURE] > 0:
-        logits /= np.float32(options[TEMPERATURE])
+        for k in range(len(logits)):
+            logits[k] /= np.float32(options[TEMPERATURE])
         if options[TOP_K] > 0:
             keep_top_k(logits, int(options[TOP_K]))
         if options[TOP_P] < 1:
