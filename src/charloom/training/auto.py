@@ -38,7 +38,7 @@ def choose(corpus: Corpus, config: TrainConfig, given: Mapping[str, Mapping[str,
     text = max(1, corpus.train.characters)
     model, train = given.get("model", {}), given.get("train", {})
     reasons: dict[str, str] = {}
-    window = train.get("window", config.window)
+    window: int = train.get("window", config.window)
     lanes: int = train.get("lanes") or max(1, min(config.lanes, text // (LANE_WINDOWS * window)))
     reasons["train.lanes"] = f"{text:,} characters of text give lanes of {text // lanes:,}"
     rate = _product_rate(config)
@@ -64,7 +64,10 @@ def choose(corpus: Corpus, config: TrainConfig, given: Mapping[str, Mapping[str,
     epochs = read(hidden) / text
     dropout = round(min(0.5, max(0.0, 0.1 * math.log2(max(epochs, 1.0)))), 2)
     reasons["model.dropout"] = f"the text is read about {epochs:.1f} times"
-    values = {"model": {"hidden": hidden, "dropout": dropout}, "train": {"lanes": lanes}}
+    values: dict[str, dict[str, Any]] = {
+        "model": {"hidden": hidden, "dropout": dropout},
+        "train": {"lanes": lanes},
+    }
     return Choice(values, reasons)
 
 
