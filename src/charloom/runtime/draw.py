@@ -21,10 +21,12 @@ _WORD = 0xFFFFFFFF
 
 
 @jitable
-def philox(seed: int, stream: int, t: int, candidate: int) -> tuple[int, int, int, int]:
-    """Four words of 32 bits: key (seed, stream), counter (t, candidate, 0, 0), each below 2^32."""
-    x0, x1, x2, x3 = np.uint64(t), np.uint64(candidate), np.uint64(0), np.uint64(0)
-    k0, k1 = np.uint64(seed), np.uint64(stream)
+def philox(
+    key_0: int, key_1: int, counter_0: int, counter_1: int, counter_2: int, counter_3: int
+) -> tuple[int, int, int, int]:
+    """Four words of 32 bits from a key of two and a counter of four."""
+    x0, x1, x2, x3 = np.uint64(counter_0), np.uint64(counter_1), np.uint64(counter_2), np.uint64(counter_3)
+    k0, k1 = np.uint64(key_0), np.uint64(key_1)
     word, half = np.uint64(_WORD), np.uint64(32)
     for _ in range(10):
         p0 = np.uint64(_MULTIPLIERS[0]) * x0
@@ -37,8 +39,12 @@ def philox(seed: int, stream: int, t: int, candidate: int) -> tuple[int, int, in
 
 @jitable
 def uniform(seed: int, stream: int, t: int, candidate: int) -> np.float32:
-    """A number in [0, 1): the upper 24 bits of Philox's first word over 2^24, exact in float32."""
-    return np.float32(np.float64(philox(seed, stream, t, candidate)[0] >> np.uint64(8)) / 16777216.0)
+    """A number in [0, 1): the upper 24 bits of Philox's first word over 2^24, exact in float32.
+
+    Key (seed, stream), counter (t, candidate, 0, 0).
+    """
+    word = philox(seed, stream, t, candidate, 0, 0)[0]
+    return np.float32(np.float64(word >> np.uint64(8)) / 16777216.0)
 
 
 @jitable

@@ -1,0 +1,87 @@
+"""The compiled engine against its plain twin: logits, scores and state."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+from charloom.runtime.arrays import aligned, padded
+from charloom.runtime.kernels import Kernels
+from charloom.runtime.twins import Twins
+from charloom.runtime.weights import fold
+
+SHAPES = [(1, 24, 8), (2, 33, 0), (3, 48, 5), (1, 1, 3), (1, 130, 7)]  # layers, hidden, embedding
+
+
+def read(engine, model, ids, lengths):
+    random = np.random.default_rng(5)
+    config, vocabulary, rows = model.config, len(model.vocabulary), len(ids)
+    state = aligned((config.layers, config.parts, rows, padded(config.hidden)))
+    state[..., : config.hidden] = random.normal(size=config.state_shape(rows))
+    logits = np.full((rows, padded(vocabulary)), -np.inf, np.float32)
+    logits[:, :vocabulary] = random.normal(size=(rows, vocabulary))
+    scores = np.zeros((2, rows, ids.shape[1]), np.float32)
+    trace = np.zeros((rows, ids.shape[1], padded(vocabulary)), np.float32)
+    engine.read(ids, lengths, state, logits, scores, trace)
+    return state[..., : config.hidden], logits[:, :vocabulary], scores, trace[..., :vocabulary]
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize(("layers", "hidden", "embedding"), SHAPES)
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("int8", 2e-4)])
+def test_kernels_equal_their_twins(make_model, cell, layers, hidden, embedding, precision, tolerance) -> None:
+    model = make_model(cell, layers=layers, hidden=hidden, embedding=embedding)
+    network = fold(model.config, model.weights, precision)
+    random = np.random.default_rng(1)
+    ids = random.integers(0, len(model.vocabulary), (9, 11)).astype(np.int32)
+    lengths = np.array([11, 11, 10, 8, 8, 5, 2, 1, 1])
+    found, expected = (read(engine(network), model, ids, lengths) for engine in (Kernels, Twins))
+    scale = np.abs(expected[1]).max()
+    for ours, plain in zip(found, expected, strict=True):
+        assert np.abs(ours - plain).max() <= tolerance * scale
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("rows", [2, 7, 64])
+def test_a_row_has_the_same_bits_at_any_place(make_model, cell, rows, precision) -> None:
+    model = make_model(cell, layers=2, hidden=70)
+    engine = Kernels(fold(model.config, model.weights, precision))
+    line = np.random.default_rng(2).integers(0, len(model.vocabulary), 9).astype(np.int32)
+    shape = (model.config.layers, model.config.parts)
+
+    def run(batch: int):
+        ids = np.tile(line, (batch, 1))
+        state, logits = aligned((*shape, batch, padded(70))), aligned((batch, padded(len(model.vocabulary))))
+        engine.read(
+            ids, np.full(batch, 9), state, logits, np.zeros((2, batch, 0), np.float32), logits[:, None][:, :0]
+        )
+        return state, logits
+
+    alone, many = run(1), run(rows)
+    assert np.array_equal(np.repeat(alone[0], rows, axis=2), many[0])
+    assert np.array_equal(np.repeat(alone[1], rows, axis=0), many[1])
+
+
+@pytest.mark.parametrize("extreme", [1e4, 1e30])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_saturated_gates_stay_finite(make_model, cell, extreme) -> None:
+    model = make_model(cell)
+    model.weights["layers.0.bias_input"][:] *= np.float32(extreme)
+    network = fold(model.config, model.weights, "float32")
+    ids, lengths = np.zeros((3, 4), np.int32), np.full(3, 4)
+    found, expected = (read(engine(network), model, ids, lengths) for engine in (Kernels, Twins))
+    assert np.isfinite(found[1]).all()
+    assert np.abs(found[1] - expected[1]).max() < 1e-4
+
+
+def test_quantised_weights_are_near(make_model) -> None:
+    model = make_model("lstm", hidden=64)
+    ids, lengths = np.random.default_rng(0).integers(0, 30, (1, 50)).astype(np.int32), np.array([50])
+    exact, near = (
+        read(Twins(fold(model.config, model.weights, precision)), model, ids, lengths)
+        for precision in ("float32", "int8")
+    )
+    assert 0 < np.abs(exact[1] - near[1]).max() < 0.05 * np.abs(exact[1]).max()
