@@ -11,11 +11,11 @@ import numpy as np
 
 from charloom.errors import UsageError
 from charloom.model.folder import Model
+from charloom.runtime import match
 from charloom.runtime.arrays import Floats, Ids, aligned, padded
 from charloom.runtime.automaton import Automaton
 from charloom.runtime.batch import Batch, Engine, Stream
 from charloom.runtime.compiled import COMPILES
-from charloom.runtime.match import automaton
 from charloom.runtime.options import SamplerConfig
 from charloom.runtime.state import State
 from charloom.runtime.twins import Twins, log_softmax
@@ -79,12 +79,15 @@ class Scores:
 
 
 class Generator:
-    """A model ready to write. Safe to share between threads: nothing in it changes."""
+    """A model ready to write. Safe to share between threads: nothing in it changes.
+
+    `engine` advances the slots of a Batch, for those who bring their own.
+    """
 
     def __init__(self, model: Model, precision: Precision = "float32") -> None:
         self.model = model
         self.precision = precision
-        self._engine = _engine(model, precision)
+        self.engine = _engine(model, precision)
 
     def sample(
         self,
@@ -120,8 +123,8 @@ class Generator:
         if settings.best_of > 1:
             yield next(self._samples([(stream, prompt, start)], settings, settings.best_of, None)).text
             return
-        batch = Batch(self._engine, self.model, 1)
-        batch.enter(Stream(self.model, start, settings, self._automaton(settings), number=stream))
+        batch = Batch(self.engine, self.model, 1)
+        batch.enter(Stream(self.model, start, settings, self.automaton(settings), number=stream))
         steps = 1
         while batch.streams:
             for progress in batch.advance(steps):
@@ -187,7 +190,7 @@ class Generator:
         rows = self.model.vocabulary.rows(ids)
         hidden, logits = self._padded([start])
         trace = np.empty((1, len(rows), logits.shape[1]), np.float32)
-        self._engine.read(
+        self.engine.read(
             rows[None], np.array([len(rows)]), hidden, logits, np.empty((2, 1, 0), np.float32), trace
         )
         after = self._unpadded(hidden, logits, 0)
@@ -226,9 +229,9 @@ class Generator:
         top: int | None,
     ) -> Iterator[Sample]:
         """Texts in the order of `starts` (number, prompt, state), from `rows` streams in lockstep."""
-        matching = self._automaton(settings)
+        matching = self.automaton(settings)
         traced = top is not None or settings.best_of > 1
-        batch = Batch(self._engine, self.model, rows)
+        batch = Batch(self.engine, self.model, rows)
         waiting = (
             (
                 number,
@@ -264,11 +267,11 @@ class Generator:
         finally:
             batch.close()
 
-    def _automaton(self, settings: SamplerConfig) -> Automaton | None:
+    def automaton(self, settings: SamplerConfig) -> Automaton | None:
         """What `match` asks for. Raises UsageError where no match fits the length."""
         if not settings.match:
             return None
-        result = automaton(settings.match, self.model.vocabulary, settings.added(self.model.vocabulary))
+        result = match.automaton(settings.match, self.model.vocabulary, settings.added(self.model.vocabulary))
         if result.distance[0] > settings.length:
             raise UsageError(f"match: the shortest match has {result.distance[0]} characters; raise length")
         return result
@@ -352,7 +355,7 @@ class Generator:
                 ids[b, : len(part)] = part
             scores = np.empty((2, active, width if scored else 0), np.float32)
             state, after = hidden[:, :, :active].copy(), logits[:active].copy()
-            self._engine.read(ids, lengths[:active] - begin, state, after, scores, nothing[:active])
+            self.engine.read(ids, lengths[:active] - begin, state, after, scores, nothing[:active])
             hidden[:, :, :active], logits[:active] = state, after
             if scored:
                 kept[:, :active, begin : begin + width] = scores

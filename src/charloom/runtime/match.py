@@ -21,6 +21,7 @@ from charloom.text.vocabulary import Vocabulary
 
 MOST_EXPRESSION = 2_000  # characters
 MOST_POSITIONS = 20_000  # places in the expression with its repetitions written out
+MOST_STATES = 20_000
 MOST_ENTRIES = 20_000_000  # states times ids: 80 MB
 MOST_SECONDS = 5.0
 MOST_LISTED = 2_000  # characters outside ASCII in one class, for a model of bytes
@@ -171,7 +172,7 @@ class _Network:
         number = {self._closure([start]): 0}
         waiting, rows = list(number), []
         while waiting:
-            if len(number) * ids > MOST_ENTRIES or time.monotonic() > self._end:
+            if len(number) > min(MOST_STATES, MOST_ENTRIES // ids) or time.monotonic() > self._end:
                 raise _too_large()
             states = waiting.pop(0)
             reads = [read for state in states for read in self._reads[state]]

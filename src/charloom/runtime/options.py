@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -83,19 +84,22 @@ class SamplerConfig:
     def added(self, vocabulary: Vocabulary) -> Floats:
         """What is added to every logit, (V,): biases, and -inf for what must not be drawn.
 
-        `<bos>`, `<sep>` and `<byte>` are never drawn, `<eos>` unless ignored. Raises UsageError for a
-        character that the model does not know, or where nothing is left to draw.
+        `<bos>`, `<sep>` and `<byte>` are never drawn, `<eos>` unless ignored. What `ban` and `only` name
+        and the model does not know changes nothing. In a model of bytes each byte of a character is
+        meant. Raises UsageError for a bias on an unknown character, or where nothing is left to draw.
         """
         result = np.zeros(len(vocabulary), np.float32)
         if self.only:
             result[:] = -np.inf
-            result[_ids(self.only, "only", vocabulary)] = 0
+            result[_ids(self.only, vocabulary)] = 0
             if vocabulary.eos is not None:
                 result[vocabulary.eos] = 0
         for character, nats in self.bias.items():
-            result[_ids(character, "bias", vocabulary)] += np.float32(nats)
+            if not (ids := _ids(character, vocabulary)):
+                raise UsageError(f"bias: the model does not know the character {character!r}; leave it out")
+            result[ids] += np.float32(nats)
         if self.ban:
-            result[_ids(self.ban, "ban", vocabulary)] = -np.inf
+            result[_ids(self.ban, vocabulary)] = -np.inf
         for name, special in vocabulary.specials.items():
             if name != "<eos>" or self.ignore_eos:
                 result[special] = -np.inf
@@ -104,16 +108,13 @@ class SamplerConfig:
         return result
 
 
-def _ids(characters: str, option: str, vocabulary: Vocabulary) -> list[int]:
-    """The row of each character; in unit byte all bytes of each."""
-    try:
-        ids = vocabulary.encode(characters)
-    except DataError as error:
-        raise UsageError(f"{option} {characters!r}: {error}") from error
-    if ids.max(initial=0) >= len(vocabulary):
-        at = next(c for c in characters if vocabulary.encode(c)[0] >= len(vocabulary))
-        raise UsageError(f"{option}: the model does not know the character {at!r}; leave it out")
-    return [int(i) for i in ids]
+def _ids(characters: str, vocabulary: Vocabulary) -> list[int]:
+    """The id of each character that the model knows; in unit byte all bytes of each."""
+    known: list[int] = []
+    for character in characters:
+        with suppress(DataError):
+            known += [int(i) for i in vocabulary.encode(character) if i < len(vocabulary)]
+    return known
 
 
 def _number(name: str, value: float, least: float, most: float, hint: str) -> None:
