@@ -136,12 +136,12 @@ class Trainer:
             if evaluates:
                 good = self.snapshot()
                 yield from self._evaluate()
-                if self._by_clock and self._taken > TIMED_STEPS:
+                reason = self._stop() or self._over()
+                if self._by_clock and self._taken > TIMED_STEPS and not reason:
                     yield self._replan()
-                if self.step % self.config.sample_steps == 0 and not self._stop():
+                if self.step % self.config.sample_steps == 0 and not reason:
                     yield SampleDue(self.step, self.network.to_weights())
-                reason = self._stop()
-            if saves:
+            if saves and not reason:
                 yield self.save()
                 saved = self.elapsed()
         if reason in ENDS and self._evaluated != self.step:
