@@ -12,7 +12,7 @@ import click
 from charloom._version import __version__
 from charloom.errors import CharloomError, UsageError
 
-COMMANDS = ("train", "sample", "eval", "data", "info")
+COMMANDS = ("train", "sample", "play", "eval", "data", "info")
 INTERRUPTED = 130
 LENIENT = "backslashreplace"  # a lone surrogate is shown, and never ends the program
 BROKEN_PIPE = 141  # what a shell shows for a program that SIGPIPE ended
@@ -34,16 +34,30 @@ class Lazy(click.Group):
         return command
 
 
-@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Lazy,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="charloom")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def group(debug: bool) -> None:
+@click.pass_context
+def group(context: click.Context, debug: bool) -> None:
     r"""Train recurrent character models on any text, and write new text with them.
 
     \b
     charloom train book.txt --minutes 5
     charloom sample --prompt "Once " --temperature 0.8
+
+    Without a command, in a terminal: asks for a text, trains, and writes with you.
     """
+    if context.invoked_subcommand is not None:
+        return
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise click.UsageError("a command is missing; charloom --help lists them", context)
+    from charloom.cli.welcome import welcome
+
+    context.exit(welcome())
 
 
 def main(arguments: list[str] | None = None) -> None:
