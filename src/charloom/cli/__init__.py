@@ -17,6 +17,12 @@ INTERRUPTED = 130
 LENIENT = "backslashreplace"  # a lone surrogate is shown, and never ends the program
 BROKEN_PIPE = 141  # what a shell shows for a program that SIGPIPE ended
 
+EXAMPLES = """\b
+charloom train book.txt --minutes 5
+charloom sample --prompt "Once " --temperature 0.8
+charloom play
+"""
+
 
 class Lazy(click.Group):
     """A group whose commands are imported when they are asked for."""
@@ -37,17 +43,14 @@ class Lazy(click.Group):
 @click.group(
     cls=Lazy,
     invoke_without_command=True,
+    epilog=EXAMPLES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="charloom")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
 def group(context: click.Context, debug: bool) -> None:
-    r"""Train recurrent character models on any text, and write new text with them.
-
-    \b
-    charloom train book.txt --minutes 5
-    charloom sample --prompt "Once " --temperature 0.8
+    """Train recurrent character models on any text, and write new text with them.
 
     Without a command, in a terminal: asks for a text, trains, and writes with you.
     """
