@@ -63,7 +63,7 @@ def choose(config: TrainConfig) -> Place:
     if device.type == "mps":
         return Place(device, "float32", threads, "bfloat16 is not tested there")
     gain, error = _compare(device)
-    if error > CHECK_TOLERANCE:
+    if not error <= CHECK_TOLERANCE:  # NaN too
         return Place(device, "float32", threads, f"bfloat16 products err by {error:.1%} on this machine")
     if gain < 1.2:  # what emulation and noise can show
         return Place(device, "float32", threads, "this machine does not multiply bfloat16 any faster")

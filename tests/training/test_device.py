@@ -1,0 +1,66 @@
+"""Where products are made, in which precision, and the check before bfloat16 is trusted."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+import torch
+
+from charloom.errors import UsageError
+from charloom.training import device
+from charloom.training.config import TrainConfig
+
+
+@pytest.mark.parametrize(
+    ("gain", "error", "precision", "reason"),
+    [
+        (3.0, 0.003, "bfloat16", r"3\.0 times as fast here and err by 0\.3%"),
+        (1.1, 0.003, "float32", "not multiply bfloat16 any faster"),
+        (0.2, 0.003, "float32", "not multiply bfloat16 any faster"),
+        (3.0, 0.5, "float32", r"err by 50\.0% on this machine"),
+        (3.0, float("nan"), "float32", "err by nan"),
+    ],
+)
+def test_bfloat16_after_a_check(
+    gain: float, error: float, precision: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "_compare", lambda where: (gain, error))
+    place = device.choose(TrainConfig(device="cpu", threads=1))
+    assert place.precision == precision
+    assert re.search(reason, place.reason)
+    with place.autocast():
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == (torch.bfloat16 if precision == "bfloat16" else torch.float32)
+
+
+def test_the_check_itself() -> None:
+    """Its products are real ones: eight bits err, and not by much."""
+    gain, error = device._compare(torch.device("cpu"))
+    assert gain > 0
+    assert 0.0005 < error < device.CHECK_TOLERANCE
+
+
+def test_what_is_asked_for_is_taken() -> None:
+    for precision in ("float32", "bfloat16"):
+        place = device.choose(TrainConfig(precision=precision, device="cpu", threads=1))
+        assert (place.precision, place.reason) == (precision, "as asked for")
+        assert place.facts()["precision"] == precision
+    assert torch.get_num_threads() == 1
+
+
+def test_threads_are_those_this_process_may_use() -> None:
+    place = device.choose(TrainConfig(precision="float32"))
+    assert place.threads == torch.get_num_threads() == device.cores()
+    assert 1 <= device.cores() <= (os.cpu_count() or 1)
+
+
+def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(UsageError, match=r"device cuda is not there; torch sees cpu$"):
+        device.choose(TrainConfig(device="cuda"))
+    with pytest.raises(UsageError, match="device 'tpu' is not known; choose one of auto, cpu, cuda, mps"):
+        TrainConfig(device="tpu")  # type: ignore[arg-type]
+    assert device.choose(TrainConfig(device="auto", precision="float32", threads=1)).device.type == "cpu"

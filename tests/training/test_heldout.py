@@ -1,0 +1,127 @@
+"""The loss that training measures is the one that `eval` measures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from charloom.insight.evaluation import evaluate
+from charloom.model.config import CELLS, Cell, ModelConfig
+from charloom.model.folder import Model
+from charloom.runtime.generator import Generator
+from charloom.text import corpus as corpus_room
+from charloom.text.corpus import Corpus, DataConfig
+from charloom.training import device
+from charloom.training.config import TrainConfig
+from charloom.training.events import Finished
+from charloom.training.heldout import PIECE, WARM, HeldOut, _pieces
+from charloom.training.loop import Trainer
+from charloom.training.network import Network
+
+Prepare = Callable[..., Corpus]
+PLACE = device.Place(torch.device("cpu"), "float32", 1, "")
+
+
+def trained(corpus: Corpus, run: Path, cell: Cell = "lstm", steps: int = 120) -> Network:
+    """Some seconds of training: a state that matters, and losses that differ from character to character."""
+    config = TrainConfig(
+        steps=steps, lanes=16, window=32, rate=0.02, muon_rate=0.1, threads=1, precision="float32",
+        layout="auto", evaluate_steps=1000,
+    )  # fmt: skip
+    run.mkdir()
+    made = Trainer(corpus, ModelConfig(cell=cell, hidden=48, embedding=16), config, run)
+    assert isinstance(list(made.train())[-1], Finished)
+    return made.network
+
+
+def ours(network: Network, corpus: Corpus, part: str = "validation") -> float:
+    nats = HeldOut(getattr(corpus, part), corpus.vocabulary, PLACE).nats(network)
+    assert nats is not None
+    return nats
+
+
+def theirs(network: Network, corpus: Corpus, part: str = "validation") -> float:
+    model = Model(config=network.config, vocabulary=corpus.vocabulary, weights=network.to_weights())
+    return evaluate(Generator(model), getattr(corpus, part)).carried.nats
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_whole_texts(cell: Cell, data_folder: Path, tmp_path: Path) -> None:
+    """Many pieces read side by side, against one stream from beginning to end."""
+    text = (data_folder / "tinyshakespeare.txt").read_text("utf-8")[:60_000]
+    # a few characters that training never sees, of two to four bytes each
+    text += " Œuvre — “日本” 😀 naïve".join(text[start : start + 400] for start in range(0, 4000, 400))
+    (tmp_path / "text.txt").write_text(text, encoding="utf-8", newline="\n")
+    corpus = corpus_room.prepare(
+        [tmp_path / "text.txt"], DataConfig(documents="whole", fractions=(88, 12, 0))
+    )
+    assert len(corpus.validation.ids) > 5 * PIECE
+    assert (corpus.validation.ids == corpus.vocabulary.byte).any()
+    network = trained(corpus, tmp_path / "run", cell)
+    nats = ours(network, corpus)
+    assert 1.5 < nats < 3.2
+    assert nats == pytest.approx(theirs(network, corpus), abs=1e-3)
+
+
+@pytest.mark.parametrize("specials", [True, False])
+def test_documents(specials: bool, data_folder: Path, tmp_path: Path) -> None:
+    """News items, each from a zero state; without specials the first character of each is not scored."""
+    options: Any = {} if specials else {"normalize": "none"}
+    corpus = corpus_room.prepare(
+        ["ag_news:test"], DataConfig(fractions=(98, 1, 1), **options), specials=specials
+    )
+    network = trained(corpus, tmp_path / "run")
+    nats = ours(network, corpus)
+    assert 1.5 < nats < 3.2
+    assert nats == pytest.approx(theirs(network, corpus), abs=1e-3)
+
+
+@pytest.mark.parametrize("specials", [True, False])
+def test_lines_of_unlike_lengths(specials: bool, prepare: Prepare, tmp_path: Path) -> None:
+    corpus = prepare(30_000, lines=True, specials=specials, fractions=(60, 20, 20))
+    network = trained(corpus, tmp_path / "run", steps=30)
+    for part in ("validation", "test", "train"):
+        assert ours(network, corpus, part) == pytest.approx(theirs(network, corpus, part), abs=1e-3)
+
+
+def test_nothing_held_out(prepare: Prepare) -> None:
+    corpus = prepare(fractions=(90, 0, 10))
+    held_out = HeldOut(corpus.validation, corpus.vocabulary, PLACE)
+    network = Network(ModelConfig(hidden=4), len(corpus.vocabulary), torch.Generator())
+    assert held_out.empty
+    nats = held_out.nats(network)
+    assert nats is not None
+    assert math.isnan(nats)
+
+
+def test_it_can_be_cut_short(prepare: Prepare) -> None:
+    corpus = prepare()
+    held_out = HeldOut(corpus.train, corpus.vocabulary, PLACE)
+    network = Network(ModelConfig(hidden=4), len(corpus.vocabulary), torch.Generator())
+    answers = iter([False, False, True])
+    assert held_out.nats(network, lambda: next(answers)) is None
+    nats = held_out.nats(network, lambda: False)
+    assert nats == pytest.approx(math.log(len(corpus.vocabulary)), rel=0.01)
+
+
+@pytest.mark.parametrize("most", [10**9, 5000, 1])
+@pytest.mark.parametrize("bounds", [[0, 5000], [0, 1], [0, 7, 8, 8, 2500, 2600, 5000]])
+def test_every_target_is_scored_once_after_enough_text(most: int, bounds: list[int]) -> None:
+    scored = np.zeros(5000, int)
+    for piece in _pieces(np.array(bounds), most):
+        targets = range(piece.start + 1 + piece.warm, piece.end)
+        scored[targets] += 1
+        begin = max(start for start in bounds if start <= piece.start)
+        assert piece.start == begin or piece.warm == WARM
+        assert len(targets) <= PIECE
+        assert len({np.searchsorted(bounds, target, "right") for target in (piece.start, *targets)}) == 1
+    first = np.isin(np.arange(5000), bounds)
+    expected = np.flatnonzero(~first & (np.arange(5000) < bounds[-1]))[:most]
+    assert (np.flatnonzero(scored) == expected).all()
+    assert scored.max(initial=0) <= 1
