@@ -11,11 +11,9 @@ from charloom.runtime.passages import Passages
 SETTINGS = SamplerConfig(length=120, seed=3)
 
 
-@pytest.fixture(scope="module")
-def generator():
-    from tests_runtime_model import build
-
-    return Generator(build())
+@pytest.fixture
+def generator(make_model):
+    return Generator(make_model())
 
 
 @pytest.fixture
@@ -42,13 +40,14 @@ def test_no_passage_of_that_length_is_left(generator, known, least, temperature)
 
 
 def test_a_text_without_copies_is_left_alone_and_a_copy_is_kept_as_long_as_it_may(generator):
-    sample = generator.sample(settings=SETTINGS, top=0)
+    settings = replace(SETTINGS, ignore_eos=True)
+    sample = generator.sample(settings=settings, top=0)
     other = Passages([b"0123456789" * 3])
-    novel = Novel(generator, other, 2, SETTINGS)
+    novel = Novel(generator, other, 2, settings)
     assert novel(sample) is sample
     assert novel.rewritten == 0
     copied = Passages([sample.text[20:60].encode()])
-    found = Novel(generator, copied, 30, SETTINGS)(sample)
+    found = Novel(generator, copied, 30, settings)(sample)
     assert found.text[:49] == sample.text[:49]
     assert found.text[49] != sample.text[49]
     assert found.log_probabilities == ()

@@ -1,7 +1,8 @@
 import sys
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charloom.errors import DataError, MissingExtraError
@@ -26,40 +27,30 @@ def index(known: list[str]) -> Passages:
     return Passages(text.encode("utf-8", "surrogatepass") for text in known)
 
 
+@settings(deadline=None)  # the first call may compile
 @given(st.one_of(st.tuples(FEW, FEW), st.tuples(MANY, MANY)))
 def test_lengths_are_those_of_the_definition(texts):
     text, known = texts
     assert index([known + "a"]).lengths(text).tolist() == brute_force(text, [known + "a"])
 
 
+@settings(deadline=None)
 @given(FEW, st.integers(0, 30), st.integers(2, 4))
-def test_long_copies_take_the_short_cut_and_are_exact(known, start, times):
+def test_looking_ahead_over_long_passages_changes_nothing(known, start, times):
     known = (known + "aaé") * times + "b" + known
-    text = known[start:] + known[: 2 * start] + "é"
-    monkey, room.LONG = room.LONG, 0
-    try:
-        plain = [0] * len(text)
-        borders = [len(text[:i].encode()) for i in range(len(text))]
-        found = room.np.zeros(len(text), room.np.int64)
-        made = index([known])
-        getattr(room.matches, "py_func", room.matches)(
-            room.np.frombuffer(text.encode(), room.np.uint8),
-            room.np.array(borders),
-            made._known,
-            made._suffixes,
-            found,
-        )
-    finally:
-        room.LONG = monkey
-    data = text.encode()
-    for i, border in enumerate(borders):
-        plain[i] = max(
-            n for n in range(len(data) - border + 1) if data[border : border + n] in known.encode()
-        )
-    assert found.tolist() == plain
-    assert made.lengths(text).tolist() == brute_force(text, [known])
+    data, made = (known[start:] + known[: 2 * start] + "é").encode(), index([known])
+    found = np.zeros(len(data), np.int64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(room, "LONG", 0)
+        plain = getattr(room.matches, "py_func", room.matches)  # compiled code would not see the change
+        plain(np.frombuffer(data, np.uint8), np.arange(len(data)), made._known, made._suffixes, found)
+    assert found.tolist() == [
+        max(n for n in range(len(data) - i + 1) if data[i : i + n] in known.encode())
+        for i in range(len(data))
+    ]
 
 
+@settings(deadline=None)
 @given(st.lists(FEW, min_size=1, max_size=4).filter(any), FEW)
 def test_no_passage_runs_from_one_document_into_the_next(known, text):
     assert index(known).lengths(text).tolist() == brute_force(text, known)
@@ -77,7 +68,7 @@ def test_a_copied_text_is_copied_from_beginning_to_end():
 def test_the_first_copy_ends_where_enough_characters_are_copied():
     made = index(["the cat sat"])
     assert made.first_copy("a dog and the cat", 7) == len("a dog and the cat")
-    assert made.first_copy(" a dog and the cat", 6) == len(" a dog and the c")  # " the c", of six
+    assert made.first_copy("a dog and the cat", 5) == len("a dog and the c")
     assert made.first_copy("a dog and the cat", 9) is None
     assert made.first_copy("", 1) is None
 
