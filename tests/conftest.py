@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,18 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 @pytest.fixture(autouse=True)
 def _private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing a test caches is left behind in, or read from, the cache of whoever runs it."""
-    monkeypatch.setenv("CHARLOOM_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    """Nothing a test caches is left behind in, or read from, the cache of whoever runs it.
+
+    Compiled code, which takes a while to make and names the sources it comes from, is kept for the next run.
+    """
+    cache = tmp_path_factory.getbasetemp() / "cache"
+    if not cache.exists():
+        compiled = Path(tempfile.gettempdir(), "charloom-tests", "compiled")
+        compiled.mkdir(parents=True, exist_ok=True)
+        cache.mkdir()
+        with contextlib.suppress(OSError):  # Windows wants a right for it
+            (cache / "compiled").symlink_to(compiled, target_is_directory=True)
+    monkeypatch.setenv("CHARLOOM_CACHE", str(cache))
 
 
 @pytest.fixture

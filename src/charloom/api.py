@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -220,26 +219,26 @@ def training(
                 provenance=corpus.provenance,
             )
             write_settings()
+        yield Prepared(run, corpus, model_config, train_config, choice.reasons)
+        yield from map(Warned, warnings)
+        prompt = _prompt(corpus)
+        _warm(model_config, corpus, prompt)
+        for event in trainer.train():
+            if isinstance(event, SampleDue):
+                sample = _draw(model_config, corpus, event.weights, prompt, train_config.seed)
+                runs.append(run / runs.SAMPLES, {"step": event.step, **record(sample)})
+                yield Sampled(event.step, sample)
+                continue
+            if isinstance(event, Evaluated):
+                metrics = {key: _number(value) for key, value in asdict(event).items()}
+                runs.append(run / runs.METRICS, metrics)
+            if isinstance(event, Finished) and event.reason in ("budget", "patience"):
+                write_settings()
+            yield event
     except BaseException:
-        if new:
-            shutil.rmtree(run, ignore_errors=True)
+        if new and not (run / folder.WEIGHTS).exists():  # it came to nothing
+            runs.discard(run)
         raise
-    yield Prepared(run, corpus, model_config, train_config, choice.reasons)
-    yield from map(Warned, warnings)
-    prompt = _prompt(corpus)
-    _warm(model_config, corpus, prompt)
-    for event in trainer.train():
-        if isinstance(event, SampleDue):
-            sample = _draw(model_config, corpus, event.weights, prompt, train_config.seed)
-            runs.append(run / runs.SAMPLES, {"step": event.step, **record(sample)})
-            yield Sampled(event.step, sample)
-            continue
-        if isinstance(event, Evaluated):
-            metrics = {key: _number(value) for key, value in asdict(event).items()}
-            runs.append(run / runs.METRICS, metrics)
-        if isinstance(event, Finished) and event.reason in ("budget", "patience"):
-            write_settings()
-        yield event
 
 
 def record(sample: Sample) -> dict[str, Any]:

@@ -5,6 +5,7 @@ A run folder is a model folder plus `config.toml`, `metrics.jsonl`, `samples.jso
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -72,6 +73,14 @@ def _first_free(name: str) -> Path:
             count += 1
         else:
             return folder
+
+
+def discard(run: Path) -> None:
+    """Remove a run that came to nothing, and `runs/` if that was all it held."""
+    shutil.rmtree(run, ignore_errors=True)
+    if run.parent == RUNS:
+        with contextlib.suppress(OSError):  # it holds others
+            RUNS.rmdir()
 
 
 def _unmakeable(out: Path, error: OSError) -> RunError:

@@ -20,14 +20,14 @@ CUTS = {
 }
 ENDS = {
     "budget": "Done",
-    "patience": "Stopped early, since nothing got better any more,",
+    "patience": "Stopped early, since nothing got better,",
     "interrupted": "Interrupted",
     "terminated": "Terminated",
 }
 
 
 class Lines:
-    """JSON: one object a line, with `event` among start, plan, eval, sample, checkpoint, rollback, done."""
+    """JSON: one object a line, with `event` among start, plan, eval, sample, checkpoint, rollback, warning, done."""
 
     def __enter__(self) -> Lines:
         self._run = ""
@@ -54,6 +54,8 @@ class Lines:
                 found = {"event": "sample", "step": event.step, **api.record(event.sample)}
             case happened.Saved():
                 found = {"event": "checkpoint", "step": event.step, "path": str(event.path)}
+            case happened.Warned():
+                found = {"event": "warning", **vars(event)}
             case happened.RolledBack():
                 found = {"event": "rollback", **vars(event)}
             case happened.Finished():
@@ -79,6 +81,8 @@ class Plain:
                 self._run = str(event.run)
                 for label, text in described(event):
                     click.echo(f"{label:<8}{text}")
+            case happened.Started():
+                click.echo("{:<8}{}".format(*placed(event)))
             case api.Sampled():
                 text = event.sample.prompt + event.sample.text
                 click.echo("".join(f"        | {line}\n" for line in text.splitlines()), nl=False)
@@ -112,39 +116,43 @@ def described(event: api.Prepared) -> list[tuple[str, str]]:
     return [*lines, ("run", str(event.run))]
 
 
+def placed(event: happened.Started) -> tuple[str, str]:
+    """Where it is trained, with its label."""
+    threads = f", {event.threads} threads" if event.device == "cpu" else ""
+    steps = f", {event.steps:,} steps" if event.steps else ""
+    return "on", f"{event.device}{threads}{steps}, in {event.precision}: {event.reason}"
+
+
 def told(event: Any) -> str:
     """An event in words, or nothing."""
     match event:
-        case happened.Started():
-            budget = f", {event.steps:,} steps" if event.steps else ""
-            device = f"{event.device}, {event.threads} threads" if event.device == "cpu" else event.device
-            return f"{'on':<8}{device}{budget}, in {event.precision}: {event.reason}"
         case happened.Evaluated():
             return (
                 f"step {event.step:>7,}  {clock(event.seconds):>6}  loss {number(event.loss)}  "
                 f"held out {number(event.nats)} nats, {number(event.nats / math.log(2))} bits"
                 + ("  best so far" if event.best else "")
             )
+        case happened.Warned():
+            return f"note: {event.message}"
         case happened.RolledBack():
             return f"the loss was no number: back to step {event.step:,}, at {event.share:g} of the rate"
     return ""
 
 
 def ended(event: happened.Finished, run: str) -> list[str]:
-    """How it went, where it is, and what to do with it."""
+    """How it went, how good it is, and what to do with it."""
     best = "nothing was held out, so the last weights are kept"
     if math.isfinite(event.best_nats):
         bits = event.best_nats / math.log(2)
-        best = (
-            f"best {event.best_nats:.3f} nats, {bits:.3f} bits a held-out character, step {event.best_step:,}"
-        )
+        best = f"best at step {event.best_step:,}: {event.best_nats:.3f} nats, {bits:.3f} bits a character"
     stopped = event.reason in ("interrupted", "terminated")
     return [
         f"{ENDS[event.reason]} after {clock(event.seconds)}, {event.step:,} steps, "
-        f"{event.characters:,} characters; {best}",
-        f"The best model so far is in {run}; charloom train --resume {run} goes on"
+        f"{event.characters:,} characters",
+        best,
+        f"kept in {run}; to go on: charloom train --resume {run}"
         if stopped
-        else f"The model is in {run}; charloom sample {run} writes with it",
+        else f"kept in {run}; to write with it: charloom sample {run}",
     ]
 
 

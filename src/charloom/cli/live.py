@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from charloom import api
-from charloom.cli.events import clock, described, ended, number, told
+from charloom.cli.events import clock, described, ended, number, placed, told
 from charloom.cli.model import visible
 from charloom.training import events as happened
 
@@ -43,9 +43,9 @@ class Live:
         match event:
             case api.Prepared():
                 self._run = str(event.run)
-                self._describe(event)
+                self._print(described(event))
             case happened.Started():
-                self._console.print(told(event))
+                self._print([placed(event)])
                 self._progress.start()
             case happened.Stepped():
                 self._move(event)
@@ -62,11 +62,11 @@ class Live:
                 if line := told(event):
                     self._console.print(line)
 
-    def _describe(self, event: api.Prepared) -> None:
+    def _print(self, lines: list[tuple[str, str]]) -> None:
         table = Table.grid(padding=(0, 1))
         table.add_column(min_width=7, style="dim")
         table.add_column()
-        for label, text in described(event):
+        for label, text in lines:
             table.add_row(label, text)
         self._console.print(table)
 

@@ -18,11 +18,19 @@ def open_model(name: str | None, precision: str = "float32") -> CharacterModel:
     from charloom import api
     from charloom import run as runs
 
+    tell_compilation()
     if name is None:
         newest = runs.newest()
         click.echo(f"charloom: using {newest}, the newest run", err=True)
         return api.load(newest, precision=precision)
     return api.load(name, precision=precision)
+
+
+def tell_compilation() -> None:
+    """Say so where the first text has to wait for a compiler."""
+    from charloom.runtime import compiled
+
+    compiled.on_compile.append(lambda: click.echo("charloom: compiling the sampler, this once", err=True))
 
 
 def visible(text: str) -> str:

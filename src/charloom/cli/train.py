@@ -95,6 +95,7 @@ def follow(chosen: Settings, as_json: bool = False, **options: Any) -> tuple[int
     """Train, and show it as it goes: exit code and run folder. Options are those of `api.training`."""
     from charloom import api
     from charloom.cli.bar import Bar
+    from charloom.cli.model import tell_compilation
     from charloom.cli.signals import Signals
 
     run = None
@@ -107,6 +108,7 @@ def follow(chosen: Settings, as_json: bool = False, **options: Any) -> tuple[int
                 signals.training = True
                 run = event.run
                 bar.stop()
+                tell_compilation()
                 view = stack.enter_context(_view(as_json))
             view.take(event)
         return signals.exit_code(), run

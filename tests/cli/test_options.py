@@ -1,0 +1,202 @@
+"""Every option has an effect: two invocations that differ in it alone must not do the same.
+
+`EFFECTS` names, for every option of every command, the arguments without it and with it. An option that
+is missing here fails the first test; the table of flags in docs/commands.md is made from the same.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import pytest
+
+from charloom.cli import group
+
+TIMES = re.compile(r'"(seconds|reason|path)": [^,}]+|\d+:\d\d|^(on|run) .*|seconds = .*', re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What is typed without the option and with it; `where` the difference must show: out, err or a file."""
+
+    without: str
+    with_it: str
+    where: str = "out"
+
+
+TRAIN = "train text.txt --steps 2 --hidden 4 --out new"
+TABLE = "train items.csv --text title --steps 2 --hidden 4 --out new"
+WRITE = "sample run --length 60"
+TEXT, SETTINGS = "new/vocab.json", "new/config.toml"
+
+EFFECTS: Mapping[str, Mapping[str, Effect]] = {
+    "": {"--debug": Effect("sample nothing", "--debug sample nothing", "err")},
+    "train": {
+        "--out": Effect("train text.txt --steps 2 --hidden 4", TRAIN, SETTINGS),
+        "--minutes": Effect(TRAIN, "train text.txt --minutes 0.02 --hidden 4 --out new", SETTINGS),
+        "--epochs": Effect(TRAIN, "train text.txt --epochs 2 --hidden 4 --out new", SETTINGS),
+        "--steps": Effect(TRAIN, "train text.txt --steps 3 --hidden 4 --out new", SETTINGS),
+        "--preset": Effect(TRAIN, f"{TRAIN} --preset large --layers 1", SETTINGS),
+        "--cell": Effect(TRAIN, f"{TRAIN} --cell gru", "new/config.json"),
+        "--layers": Effect(TRAIN, f"{TRAIN} --layers 2", "new/config.json"),
+        "--hidden": Effect(TRAIN, f"{TRAIN} --hidden 5", "new/config.json"),
+        "--documents": Effect(TRAIN, f"{TRAIN} --documents whole", "new/config.json"),
+        "--unit": Effect(TRAIN, f"{TRAIN} --unit byte", TEXT),
+        "--text": Effect(TABLE, TABLE.replace("title", "body"), TEXT),
+        "--fractions": Effect(TRAIN, f"{TRAIN} --fractions 50/25/25", "new/config.json"),
+        "--validation": Effect(TRAIN, f"{TRAIN} --validation other.txt", "new/metrics.jsonl"),
+        "--encoding": Effect(
+            "train latin.txt --encoding cp437 --steps 2 --hidden 4 --out new",
+            "train latin.txt --encoding latin-1 --steps 2 --hidden 4 --out new",
+            TEXT,
+        ),
+        "--normalize": Effect(
+            "train accents.txt --steps 2 --hidden 4 --out new",
+            "train accents.txt --normalize none --steps 2 --hidden 4 --out new",
+            TEXT,
+        ),
+        "--resume": Effect(
+            "train text.txt --steps 2 --hidden 4", "train --resume run --steps 2", "run/metrics.jsonl"
+        ),
+        "--overwrite": Effect(
+            "train text.txt --steps 2 --hidden 4 --out run",
+            "train text.txt --steps 2 --hidden 4 --out run --overwrite",
+            "run/config.json",
+        ),
+        "--config": Effect(TRAIN, f"{TRAIN} --config settings.toml", SETTINGS),
+        "--set": Effect(TRAIN, f"{TRAIN} --set train.rate=0.001", SETTINGS),
+        "--device": Effect(TRAIN, f"{TRAIN} --device cpu", SETTINGS),
+        "--seed": Effect(TRAIN, f"{TRAIN} --seed 1", "new/model.safetensors"),
+        "--json": Effect(TRAIN, f"{TRAIN} --json"),
+    },
+    "sample": {
+        "--prompt": Effect(WRITE, f"{WRITE} --prompt cats"),
+        "--prompt-file": Effect(WRITE, f"{WRITE} --prompt-file prompt.txt"),
+        "-n": Effect(WRITE, f"{WRITE} -n 2"),
+        "--length": Effect(WRITE, "sample run --length 61 --ignore-eos"),
+        "--temperature": Effect(WRITE, f"{WRITE} --temperature 0.4"),
+        "--greedy": Effect(WRITE, f"{WRITE} --greedy"),
+        "--top-k": Effect(WRITE, f"{WRITE} --top-k 2"),
+        "--top-p": Effect(WRITE, f"{WRITE} --top-p 0.3"),
+        "--min-p": Effect(WRITE, f"{WRITE} --min-p 0.5"),
+        "--no-repeat": Effect(f"{WRITE} --greedy", f"{WRITE} --greedy --no-repeat 2"),
+        "--stop": Effect(f"{WRITE} --ignore-eos", f"{WRITE} --ignore-eos --stop o --stop e"),
+        "--ban": Effect(WRITE, f"{WRITE} --ban eot"),
+        "--only": Effect(WRITE, f"{WRITE} --only cats"),
+        "--match": Effect(WRITE, f"{WRITE} --match [a-c]{{20}}"),
+        "--best-of": Effect(WRITE, f"{WRITE} --best-of 4"),
+        "--ignore-eos": Effect(f"{WRITE} --length 500", f"{WRITE} --length 500 --ignore-eos"),
+        "--precision": Effect(f"{WRITE} --length 2000", f"{WRITE} --length 2000 --precision int8"),
+        "--seed": Effect(WRITE, f"{WRITE} --seed 1"),
+        "--json": Effect(WRITE, f"{WRITE} --json"),
+    },
+    "eval": {
+        "--part": Effect("eval run", "eval run --part train"),
+        "--limit": Effect("eval run", "eval run --limit 300"),
+        "--json": Effect("eval run", "eval run --json"),
+    },
+    "data list": {"--json": Effect("data list", "data list --json")},
+    "data fetch": {"--json": Effect("data fetch python-docs", "data fetch python-docs --json")},
+    "data inspect": {
+        "--documents": Effect("data inspect text.txt", "data inspect text.txt --documents whole"),
+        "--unit": Effect("data inspect latin.txt --encoding latin-1", "data inspect latin.txt --unit byte"),
+        "--text": Effect("data inspect items.csv --text title", "data inspect items.csv --text body"),
+        "--fractions": Effect("data inspect text.txt", "data inspect text.txt --fractions 50/25/25"),
+        "--validation": Effect("data inspect text.txt", "data inspect text.txt --validation other.txt"),
+        "--encoding": Effect(
+            "data inspect latin.txt --encoding cp437", "data inspect latin.txt --encoding cp1252"
+        ),
+        "--normalize": Effect("data inspect accents.txt", "data inspect accents.txt --normalize none"),
+        "--json": Effect("data inspect text.txt", "data inspect text.txt --json"),
+    },
+    "info": {"--json": Effect("info run", "info run --json")},
+}
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Every command of mine that does something, by its words."""
+    yield "", group
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {child}", found) for child, found in command.commands.items())
+        elif command is not None:
+            yield name, command
+
+
+def options(command: click.Command) -> list[click.Option]:
+    """What can be given to it, but for help and version, which click itself tests."""
+    found = [param for param in command.params if isinstance(param, click.Option)]
+    return [option for option in found if option.name not in ("help", "version")]
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands()), ids=lambda value: str(value) or "charloom")
+def test_no_option_is_without_an_entry(name: str, command: click.Command) -> None:
+    assert {option.opts[0] for option in options(command)} == set(EFFECTS.get(name, {}))
+
+
+@pytest.fixture(scope="module")
+def _seen() -> dict[str, dict[str, str]]:
+    """What a command did: many options are held against the same one."""
+    return {}
+
+
+@pytest.fixture
+def did(quick, tmp_path: Path, trained: Path, _seen: dict[str, dict[str, str]]):
+    def lay(folder: Path) -> None:
+        folder.mkdir()
+        lines = "".join(f"the fog comes on little cat feet {n}\n" for n in range(400))
+        (folder / "text.txt").write_text(lines, encoding="utf-8")
+        (folder / "other.txt").write_text(lines[::-1], encoding="utf-8")
+        (folder / "accents.txt").write_text(lines + "cafe\u0301 caf\u00e9\r\n" * 300, encoding="utf-8")
+        (folder / "latin.txt").write_bytes((lines + "schön müde\n" * 300).encode("latin-1"))
+        (folder / "items.csv").write_text("title,body\n" + "a fine day,it pours\n" * 300, encoding="utf-8")
+        (folder / "prompt.txt").write_text("The fog", encoding="utf-8")
+        (folder / "settings.toml").write_text("[model]\nembedding = 7\n", encoding="utf-8")
+        shutil.copytree(trained, folder / "run")
+        shutil.copy(trained.parent / "verse.txt", folder)
+
+    def run(typed: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+        if typed not in _seen:
+            folder = tmp_path / str(len(_seen))
+            lay(folder)
+            monkeypatch.chdir(folder)
+            found = quick(*typed.split())
+            files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+            _seen[typed] = {
+                "out": TIMES.sub("", found.out),
+                "err": found.err,
+                **{name: TIMES.sub("", path.read_bytes().decode("latin-1")) for name, path in files.items()},
+            }
+        return _seen[typed]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [(command, option) for command, effects in EFFECTS.items() for option in effects],
+    ids=lambda word: word.replace(" ", "-") or "charloom",
+)
+def test_an_option_has_an_effect(did, command: str, option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    effect = EFFECTS[command][option]
+    assert option in effect.with_it.split()
+    without, with_it = did(effect.without, monkeypatch), did(effect.with_it, monkeypatch)
+    assert effect.where in with_it, with_it["err"]
+    assert without.get(effect.where) != with_it[effect.where]
+    assert "internal error" not in with_it["err"]
+
+
+def test_json_is_json(did, monkeypatch: pytest.MonkeyPatch) -> None:
+    for command, effects in EFFECTS.items():
+        if "--json" in effects:
+            lines = did(effects["--json"].with_it, monkeypatch)["out"].splitlines()
+            assert lines, command
+    for line in did("info run --json", monkeypatch)["out"].splitlines():
+        assert json.loads(line)["cell"] == "lstm"
