@@ -23,7 +23,9 @@ from charloom.runtime.vectors import (
     VECTOR,
     Memory,
     Vector,
+    decay,
     exponential,
+    gated_tanh,
     largest_lane,
     sigmoid,
     spread,
@@ -57,9 +59,9 @@ def lstm_gates(_typing: Any, gates: Any, h: Any, c: Any, width: Any) -> Any:
         before, hidden, carried = Memory(builder, gates), Memory(builder, h), Memory(builder, c)
         with _sweep(builder, width) as (at, _):
             i, f, g, o = (before.read(builder.add(at, builder.mul(width, I64(n)))) for n in range(4))
-            c_next = (sigmoid(i) * tanh(g)).plus_product(sigmoid(f), carried.read(at))
+            c_next = carried.read(at) / (decay(f) + 1.0) + gated_tanh(i, g)
             carried.write(at, c_next)
-            hidden.write(at, sigmoid(o) * tanh(c_next))
+            hidden.write(at, gated_tanh(o, c_next))
 
     return _on_addresses(build, types.void, *[types.int64] * 4)
 
@@ -90,33 +92,30 @@ def rnn_gates(_typing: Any, gates: Any, h: Any, width: Any) -> Any:
     return _on_addresses(build, types.void, *[types.int64] * 3)
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def softmax_weights(_typing: Any, weights: Any, logits: Any, added: Any, inverse: Any, width: Any) -> Any:
-    """Weights = exp((logits + added - their largest) * inverse); returns their sum.
+    """Weights = exp((logits + added - their largest) * inverse), and the sum of every LANES of them.
 
-    weights[width] receives the largest; the 15 places after it are overwritten too.
+    weights[width + j] receives the sum of the j-th vector, and what comes after these sums the largest.
     """
 
-    def build(
-        builder: ir.IRBuilder, weights: Any, logits: Any, added: Any, inverse: Any, width: Any
-    ) -> ir.Value:
+    def build(builder: ir.IRBuilder, weights: Any, logits: Any, added: Any, inverse: Any, width: Any) -> None:
         result, source, shift = Memory(builder, weights), Memory(builder, logits), Memory(builder, added)
         largest = cgutils.alloca_once_value(builder, ir.Constant(VECTOR, [float("-inf")] * LANES))
-        total = cgutils.alloca_once_value(builder, ir.Constant(VECTOR, [0.0] * LANES))
         with _sweep(builder, width) as (at, _):
             x = source.read(at) + shift.read(at)
             result.write(at, x)
             builder.store(x.at_least(Vector(builder, builder.load(largest))).value, largest)
-        top = spread(builder, largest_lane(builder, builder.load(largest)))
-        result.write(width, top)
+        top = largest_lane(builder, builder.load(largest))
         factor = spread(builder, inverse)
         with _sweep(builder, width) as (at, _):
-            weight = exponential((result.read(at) - top) * factor)
+            weight = exponential((result.read(at) - spread(builder, top)) * factor)
             result.write(at, weight)
-            builder.store((weight + Vector(builder, builder.load(total))).value, total)
-        return sum_of_lanes(builder, builder.load(total))
+            vector = builder.udiv(at, I64(LANES))
+            result.put(builder.add(width, vector), sum_of_lanes(builder, weight.value))
+        result.put(builder.add(width, builder.udiv(width, I64(LANES))), top)
 
-    return _on_addresses(build, types.float32, *[types.int64] * 3, types.float32, types.int64)
+    return _on_addresses(build, types.void, *[types.int64] * 3, types.float32, types.int64)
 
 
 @intrinsic

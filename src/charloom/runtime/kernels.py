@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from charloom.runtime import sampler
-from charloom.runtime.arrays import LANES, LINE, Bytes, Floats, Ids, Longs, aligned
+from charloom.runtime.arrays import LINE, Bytes, Floats, Ids, Longs, aligned
 from charloom.runtime.automaton import Automaton
 from charloom.runtime.compiled import compiled, jitable
 from charloom.runtime.dots import multiply_codes
@@ -40,6 +40,7 @@ from charloom.runtime.packed import (
 )
 from charloom.runtime.slots import CANDIDATE, ENDED_BY_EOS, ENDED_BY_MATCH, RUNNING, SEED, STREAM, Slots
 from charloom.runtime.tiles import multiply
+from charloom.runtime.vectors import LANES
 from charloom.runtime.weights import Folded
 
 FLOAT = 4
@@ -128,15 +129,11 @@ def step(weights, working, ids, state, logits, begin, end, output, backwards):  
 
 
 @jitable
-def choose(
-    weights, masked, nothing, logits, added, options, counts, history, place, left, follow, distance, u
-):  # type: ignore[no-untyped-def]
-    """One id from logits (Vp,), by the order that sampler.py tells; weights, masked are working memory."""
-    wide, vocabulary = logits.size, counts.size
-    temperature = options[sampler.TEMPERATURE]
-    plain = (
-        temperature > 0
-        and place < 0
+def is_plain(options, place):  # type: ignore[no-untyped-def]
+    """Whether nothing but temperature stands between the logits and the draw."""
+    return (
+        place < 0
+        and options[sampler.TEMPERATURE] > 0
         and options[sampler.TOP_K] == 0
         and options[sampler.TOP_P] == 1
         and options[sampler.MIN_P] == 0
@@ -144,29 +141,32 @@ def choose(
         and options[sampler.PRESENCE] == 0
         and options[sampler.NO_REPEAT] == 0
     )
-    if plain:
-        inverse = np.float32(1 / temperature)
-        total = softmax_weights(weights.ctypes.data, logits.ctypes.data, added.ctypes.data, inverse, wide)
-    else:
-        for k in range(wide):
-            masked[k] = logits[k] + added[k]
-        if place >= 0:
-            sampler.keep_matching(masked, follow, distance, place, left)
-        sampler.shape(masked[:vocabulary], options, counts, history)
-        if temperature == 0:
-            return sampler.greedy(masked[:vocabulary])
-        one = np.float32(1)
-        total = softmax_weights(weights.ctypes.data, masked.ctypes.data, nothing.ctypes.data, one, wide)
+
+
+@jitable
+def pick(weights, width, vocabulary, u):  # type: ignore[no-untyped-def]
+    """`draw.pick` on what softmax_weights leaves: whole vectors first, then within one, in id order."""
+    total = np.float32(0)
+    for j in range(width // LANES):
+        total += weights[width + j]
     threshold = u * total
-    reached = np.float32(0)
+    reached, before = np.float32(0), np.float32(0)
     last = 0
-    for k in range(vocabulary):
-        if weights[k] > 0:
-            reached += weights[k]
-            last = k
+    for j in range(width // LANES):
+        vector = weights[width + j]
+        if vector > 0:  # where rounding lets none exceed, it is the last that has a weight
+            last, before = j, reached
+            reached += vector
             if reached > threshold:
                 break
-    return last
+    chosen = last * LANES
+    for k in range(last * LANES, min(last * LANES + LANES, vocabulary)):
+        if weights[k] > 0:
+            before += weights[k]
+            chosen = k
+            if before > threshold:
+                break
+    return chosen
 
 
 @compiled
@@ -197,10 +197,13 @@ def generate(  # type: ignore[no-untyped-def]
     steps,
 ):
     """`Kernels.generate` on the arrays of Slots and Automaton."""
-    outputs = logits.shape[1]
-    chances, masked = np.zeros(outputs + LANES, np.float32), np.zeros(outputs, np.float32)
-    nothing = np.zeros(outputs, np.float32)
+    width, vocabulary = logits.shape[1], counts.shape[1]
+    chances, masked = np.zeros(width + width // LANES + 1, np.float32), np.zeros(width, np.float32)
+    nothing = np.zeros(width, np.float32)
     fed = np.zeros(end, np.int32)
+    plain = np.zeros(end, np.bool_)
+    for b in range(begin, end):
+        plain[b] = is_plain(options[b], place[b])
     for s in range(steps):
         idle = 0
         for b in range(begin, end):
@@ -211,24 +214,27 @@ def generate(  # type: ignore[no-untyped-def]
             if ended[b] != RUNNING or remaining[b] <= 0:
                 continue
             if trace.shape[1]:
-                for j in range(outputs):
+                for j in range(width):
                     trace[b, count[b], j] = logits[b, j]
             u = uniform(keys[b, SEED], keys[b, STREAM], t[b], keys[b, CANDIDATE])
-            k = choose(
-                chances,
-                masked,
-                nothing,
-                logits[b],
-                added[b],
-                options[b],
-                counts[b],
-                history[b, : used[b]],
-                place[b],
-                remaining[b],
-                follow,
-                distance,
-                u,
-            )
+            row = FLOAT * width * b
+            if plain[b]:
+                inverse = np.float32(1 / options[b, sampler.TEMPERATURE])
+                source, shift = logits.ctypes.data + row, added.ctypes.data + row
+                softmax_weights(chances.ctypes.data, source, shift, inverse, width)
+                k = pick(chances, width, vocabulary, u)
+            else:
+                for j in range(width):
+                    masked[j] = logits[b, j] + added[b, j]
+                if place[b] >= 0:
+                    sampler.keep_matching(masked, follow, distance, place[b], remaining[b])
+                sampler.shape(masked[:vocabulary], options[b], counts[b], history[b, : used[b]])
+                if options[b, sampler.TEMPERATURE] == 0:
+                    k = sampler.greedy(masked[:vocabulary])
+                else:
+                    one = np.float32(1)
+                    softmax_weights(chances.ctypes.data, masked.ctypes.data, nothing.ctypes.data, one, width)
+                    k = pick(chances, width, vocabulary, u)
             fed[b] = k
             drawn[b, count[b]] = k
             count[b] += 1
@@ -251,33 +257,31 @@ def generate(  # type: ignore[no-untyped-def]
 def read(weights, working, ids, lengths, state, logits, scores, trace):  # type: ignore[no-untyped-def]
     """`Kernels.read`."""
     rows, longest = ids.shape
-    outputs, vocabulary = logits.shape[1], weights[0][VOCABULARY]
-    chances, nothing = np.zeros(outputs + LANES, np.float32), np.zeros(outputs, np.float32)
-    fed = np.zeros(rows, np.int32)
+    width, vocabulary = logits.shape[1], weights[0][VOCABULARY]
+    chances = np.zeros(width + width // LANES + 1, np.float32)
+    nothing, fed = np.zeros(width, np.float32), np.zeros(rows, np.int32)
     one = np.float32(1)
     for t in range(longest):
         while lengths[rows - 1] <= t:
             rows -= 1
-        needed = scores.shape[2] > 0 or trace.shape[1] > 0
-        if scores.shape[2]:
-            for b in range(rows):
-                total = softmax_weights(
-                    chances.ctypes.data, logits[b].ctypes.data, nothing.ctypes.data, one, outputs
-                )
-                top = chances[outputs]
-                normal = np.log(total)
-                scores[0, b, t] = logits[b, ids[b, t]] - top - normal
-                expected = np.float32(0)
-                for k in range(vocabulary):
-                    expected += chances[k] * (logits[b, k] - top)
-                scores[1, b, t] = normal - expected / total
-        needed = needed or lengths[rows - 1] == t + 1
         for b in range(rows):
             fed[b] = ids[b, t]
+            if scores.shape[2]:
+                source = logits.ctypes.data + FLOAT * width * b
+                softmax_weights(chances.ctypes.data, source, nothing.ctypes.data, one, width)
+                total, top = np.float32(0), chances[width + width // LANES]
+                for j in range(width // LANES):
+                    total += chances[width + j]
+                normal, expected = np.log(total), np.float32(0)
+                for k in range(vocabulary):
+                    expected += chances[k] * (logits[b, k] - top)
+                scores[0, b, t] = logits[b, fed[b]] - top - normal
+                scores[1, b, t] = normal - expected / total
+        needed = scores.shape[2] > 0 or trace.shape[1] > 0 or lengths[rows - 1] == t + 1
         step(weights, working, fed, state, logits, np.int64(0), rows, np.int64(needed), t & 1)
         if trace.shape[1]:
             for b in range(rows):
-                for j in range(outputs):
+                for j in range(width):
                     trace[b, t, j] = logits[b, j]
 
 
