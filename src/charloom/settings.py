@@ -182,7 +182,7 @@ def _typed(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
     kinds = {field.name: str(field.type) for field in fields(SECTIONS[section])}
     typed: dict[str, Any] = {}
     for key, value in values.items():
-        if key == "fractions" and isinstance(value, str):
+        if key == "fractions":
             value = _fractions(value)
         if kinds[key].startswith("tuple[str"):
             value = tuple(map(str, value.split(",") if isinstance(value, str) else _listed(value)))
@@ -207,11 +207,12 @@ def _listed(value: Any) -> list[Any] | tuple[Any, ...]:
 _KINDS = {bool: "true or false", int: "a whole number", str: "a text"}
 
 
-def _fractions(text: str) -> tuple[float, ...]:
+def _fractions(value: Any) -> tuple[float, ...]:
+    shares = value.split("/") if isinstance(value, str) else _listed(value)
     try:
-        return tuple(float(share) for share in text.split("/"))
-    except ValueError:
-        raise UsageError(f"fractions are {text!r}; they are three percentages such as 90/5/5") from None
+        return tuple(share if isinstance(share, int) else float(share) for share in shares)
+    except (TypeError, ValueError):
+        raise UsageError(f"fractions are {value!r}; they are three percentages such as 90/5/5") from None
 
 
 def _toml(value: Any) -> str:

@@ -86,6 +86,12 @@ class TrainConfig:
                 raise UsageError(f"{name} is {value!r}; it takes a number")
             if not least <= value <= most:
                 raise UsageError(f"{name} is {value}; it takes a number from {least} to {most:g}")
+        if not isinstance(self.plan, tuple) or not all(map(_is_pair, self.plan)):
+            raise UsageError(f"plan is {self.plan!r:.60}; it takes pairs of steps, as a run writes them down")
         given = [name for name in ("minutes", "epochs", "steps") if getattr(self, name)]
         if len(given) > 1:
             raise UsageError(f"{' and '.join(given)} are given; a run has one budget, so choose one of them")
+
+
+def _is_pair(found: object) -> bool:
+    return isinstance(found, tuple) and [*map(type, found)] == [int, int]

@@ -31,7 +31,7 @@ def orthogonalised(blocks: Tensor) -> Tensor:
     for _ in range(ROUNDS):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return cast(Tensor, x.mT if tall else x).to(blocks)
+    return (x.mT if tall else x).to(blocks)
 
 
 class Muon:

@@ -1,0 +1,97 @@
+"""Run folders: where they are made, what is never overwritten, and records that outlive a kill."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from charloom import run
+from charloom.errors import ModelError, RunError
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_names_that_are_free() -> None:
+    assert [run.create(None, "book") for _ in range(3)] == [
+        Path("runs/book"), Path("runs/book-2"), Path("runs/book-3")
+    ]  # fmt: skip
+    assert run.create(None, "other") == Path("runs/other")
+    assert run.create(Path("deep/down/run"), "book") == Path("deep/down/run")
+    assert all(path.is_dir() for path in (Path("runs/book-3"), Path("deep/down/run")))
+
+
+def test_records_come_back_but_for_a_line_cut_off() -> None:
+    path = Path("metrics.jsonl")
+    assert run.records(path) == []
+    for step in range(3):
+        run.append(path, {"step": step, "text": "né\n\u2028\ud800"})
+    assert [record["step"] for record in run.records(path)] == [0, 1, 2]
+    assert run.records(path)[0]["text"] == "né\n\u2028\ud800"
+    whole = path.read_bytes()
+    assert whole.count(b"\n") == 3
+    for cut in range(1, 20):
+        path.write_bytes(whole[:-cut])
+        assert [record["step"] for record in run.records(path)] == ([0, 1, 2] if cut == 1 else [0, 1])
+
+
+def test_trimming_forgets_what_is_taken_again() -> None:
+    folder = Path("run")
+    folder.mkdir()
+    for step in range(5):
+        run.append(folder / run.METRICS, {"step": step})
+    with (folder / run.METRICS).open("a", encoding="utf-8") as file:
+        file.write('{"step": 5, "na')
+    run.trim(folder, 3)
+    run.append(folder / run.METRICS, {"step": 4})
+    assert [record["step"] for record in run.records(folder / run.METRICS)] == [0, 1, 2, 3, 4]
+    assert run.records(folder / run.SAMPLES) == []
+
+
+def test_a_record_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").mkdir()
+    with pytest.raises(RunError, match="cannot be written") as caught:
+        run.append(tmp_path / "metrics.jsonl", {})
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_the_newest_is_the_one_written_last() -> None:
+    with pytest.raises(ModelError, match="no MODEL was named"):
+        run.newest()
+    for time, name in enumerate(("b", "c", "a")):
+        folder = run.create(None, name)
+        (folder / run.WEIGHTS).write_bytes(b"")
+        os.utime(folder / run.WEIGHTS, (time, time))
+    run.create(None, "without-weights")
+    assert run.newest() == Path("runs/a")
+
+
+def test_what_is_not_overwritten(tmp_path: Path) -> None:
+    made, foreign, file = Path("made"), Path("foreign"), Path("file")
+    for folder in (made, foreign):
+        folder.mkdir()
+        (folder / "thesis.txt").write_text("mine", encoding="utf-8")
+    (made / run.CONFIG).write_text("", encoding="utf-8")
+    file.write_text("", encoding="utf-8")
+    run.check(Path("free/to/use"))
+    run.check(made, overwrite=True)
+    for out, overwrite, told in (
+        (made, False, "made: exists; choose another --out, or --overwrite it, or --resume it"),
+        (foreign, False, "foreign: exists; choose"),
+        (foreign, True, "foreign: exists and is no run, so it is not overwritten; choose another --out"),
+        (file, True, "file: exists and is no run"),
+        (file / "below", False, "file is a file); choose another --out"),
+    ):
+        with pytest.raises(RunError) as caught:
+            run.check(out, overwrite=overwrite)
+        assert told in str(caught.value)
+    with pytest.raises(RunError, match="cannot be made"):
+        run.create(file / "below", "")
+    assert (foreign / "thesis.txt").read_text("utf-8") == "mine"
+    (made / "checkpoints" / "step-1").mkdir(parents=True)
+    run.empty(run.create(made, ""))
+    assert not list(made.iterdir())
