@@ -3,7 +3,7 @@
     python tests/model/golden/make.py
 
 Trains a small model on the language reference, with the vocabulary's specials, and writes beside it the
-greedy text that later versions must give too.
+greedy text and a score that later versions must give too.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import charloom
 from charloom.model.folder import FORMAT
 
 PROMPT = "The "
+SENTENCE = "An identifier is bound to an object; ‘names’ refer to objects."
 
 if __name__ == "__main__":
     target = Path(__file__).parent / f"format-{FORMAT}"
@@ -34,5 +35,10 @@ if __name__ == "__main__":
         target.mkdir()
         for name in ("config.json", "vocab.json", "generation.json", "README.md", "model.safetensors"):
             shutil.copy(run / name, target / name)
-        expected = {"prompt": PROMPT, "text": model.generate(PROMPT, temperature=0, length=200)}
+        expected = {
+            "prompt": PROMPT,
+            "greedy": model.generate(PROMPT, temperature=0, length=200),
+            "sentence": SENTENCE,
+            "nats": model.score(SENTENCE).nats,
+        }
         (target / "expected.json").write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")
