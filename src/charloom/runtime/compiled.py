@@ -82,7 +82,7 @@ def _announce() -> None:
 
 if COMPILES:
 
-    class _Locator(caching._CacheLocator):
+    class _Locator(caching._CacheLocator):  # type: ignore[misc]
         """Where a function's compiled code lies, and what it depends on."""
 
         def __init__(self, function: Callable[..., Any]) -> None:
@@ -101,10 +101,10 @@ if COMPILES:
         def from_function(cls, function: Callable[..., Any], _file: str) -> _Locator:
             return cls(function)
 
-    class _Implementation(caching.CompileResultCacheImpl):
+    class _Implementation(caching.CompileResultCacheImpl):  # type: ignore[misc]
         _locator_classes: ClassVar = [_Locator]
 
-    class _Cache(caching.FunctionCache):
+    class _Cache(caching.FunctionCache):  # type: ignore[misc]
         """numba's cache of a function, which tells `on_compile` when it holds nothing that fits."""
 
         _impl_class = _Implementation
@@ -119,7 +119,7 @@ if COMPILES:
                 _announce()
             return found
 
-    class _Uncached(caching.NullCache):
+    class _Uncached(caching.NullCache):  # type: ignore[misc]
         """No cache, but still a word before each compilation."""
 
         def load_overload(self, sig: Any, target_context: Any) -> None:

@@ -15,11 +15,23 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from charloom.runtime.compiled import compiled
-from charloom.runtime.vectors import F32, I8, I32, I64, INTEGERS, LANES, PANEL, VECTOR, Memory, Vector, spread
+from charloom.runtime.vectors import (
+    F32,
+    I8,
+    I32,
+    I64,
+    INTEGERS,
+    LANES,
+    PANEL,
+    VECTOR,
+    Memory,
+    Vector,
+    cgutils,
+    intrinsic,
+    spread,
+)
 
 ROWS = 3  # with 4 vectors and two bytes each: 24 of 32 registers
 
@@ -99,7 +111,20 @@ _block = dots(ROWS, 4)
 
 
 @compiled
-def multiply_codes(c, c_stride, a, a_stride, half, w, sums, scales, rows, groups, deep, outputs):  # type: ignore[no-untyped-def]
+def multiply_codes(
+    c: Any,
+    c_stride: Any,
+    a: Any,
+    a_stride: Any,
+    half: Any,
+    w: Any,
+    sums: Any,
+    scales: Any,
+    rows: Any,
+    groups: Any,
+    deep: Any,
+    outputs: Any,
+) -> Any:
     """C (rows, outputs) += A (rows, 4 groups) W, for codes packed in panels of `deep` groups."""
     for at in range(0, outputs, PANEL):
         width = min(PANEL, outputs - at)

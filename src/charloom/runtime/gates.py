@@ -10,8 +10,6 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from charloom.runtime.arrays import FINE, MIDDLE
 from charloom.runtime.vectors import (
@@ -23,9 +21,11 @@ from charloom.runtime.vectors import (
     VECTOR,
     Memory,
     Vector,
+    cgutils,
     decay,
     exponential,
     gated_tanh,
+    intrinsic,
     largest_lane,
     sigmoid,
     spread,
@@ -51,7 +51,7 @@ def _sweep(builder: ir.IRBuilder, width: ir.Value) -> Any:
     return cgutils.for_range_slice(builder, I64(0), width, I64(LANES), intp=I64)
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def lstm_gates(_typing: Any, gates: Any, h: Any, c: Any, width: Any) -> Any:
     """C = sigmoid(f) c + sigmoid(i) tanh(g), h = sigmoid(o) tanh(c); gates [i | f | g | o]."""
 
@@ -66,7 +66,7 @@ def lstm_gates(_typing: Any, gates: Any, h: Any, c: Any, width: Any) -> Any:
     return _on_addresses(build, types.void, *[types.int64] * 4)
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def gru_gates(_typing: Any, gates: Any, h: Any, width: Any) -> Any:
     """H = n + sigmoid(z) (h - n), n = tanh(nx + sigmoid(r) nh); gates [nx | r | z | nh] of `width` each."""
 
@@ -80,7 +80,7 @@ def gru_gates(_typing: Any, gates: Any, h: Any, width: Any) -> Any:
     return _on_addresses(build, types.void, *[types.int64] * 3)
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def rnn_gates(_typing: Any, gates: Any, h: Any, width: Any) -> Any:
     """H = tanh(gate)."""
 

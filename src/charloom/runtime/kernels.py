@@ -6,6 +6,8 @@ the product with the output matrix, the sampler and the draw. `packed.py` says h
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from charloom.runtime import sampler
@@ -48,7 +50,19 @@ FLOAT = 4
 
 
 @jitable
-def product(weights, matrix, coded, c, c_stride, a, a_stride, rows, depth, outputs, backwards):  # type: ignore[no-untyped-def]
+def product(
+    weights: Any,
+    matrix: Any,
+    coded: Any,
+    c: Any,
+    c_stride: Any,
+    a: Any,
+    a_stride: Any,
+    rows: Any,
+    depth: Any,
+    outputs: Any,
+    backwards: Any,
+) -> Any:
     """C (rows, outputs) += A (rows, depth) times the matrix at that place of the plan.
 
     coded (rows, any) is working memory for the 8-bit form of A.
@@ -81,7 +95,17 @@ def product(weights, matrix, coded, c, c_stride, a, a_stride, rows, depth, outpu
 
 
 @compiled
-def step(weights, working, ids, state, logits, begin, end, output, backwards):  # type: ignore[no-untyped-def]
+def step(
+    weights: Any,
+    working: Any,
+    ids: Any,
+    state: Any,
+    logits: Any,
+    begin: Any,
+    end: Any,
+    output: Any,
+    backwards: Any,
+) -> Any:
     """Feed ids[begin:end] to these rows: state and, where `output`, logits move on in place.
 
     working: memory of `Kernels._working`. `backwards` runs through the weights from the end, so that of
@@ -129,7 +153,7 @@ def step(weights, working, ids, state, logits, begin, end, output, backwards):  
 
 
 @jitable
-def is_plain(options, place):  # type: ignore[no-untyped-def]
+def is_plain(options: Any, place: Any) -> Any:
     """Whether nothing but temperature stands between the logits and the draw."""
     return (
         place < 0
@@ -144,7 +168,7 @@ def is_plain(options, place):  # type: ignore[no-untyped-def]
 
 
 @jitable
-def pick(weights, width, vocabulary, u):  # type: ignore[no-untyped-def]
+def pick(weights: Any, width: Any, vocabulary: Any, u: Any) -> Any:
     """`draw.pick` on what softmax_weights leaves: whole vectors first, then within one, in id order."""
     total = np.float32(0)
     for j in range(width // LANES):
@@ -170,32 +194,32 @@ def pick(weights, width, vocabulary, u):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def generate(  # type: ignore[no-untyped-def]
-    weights,
-    working,
-    state,
-    logits,
-    added,
-    options,
-    keys,
-    t,
-    remaining,
-    counts,
-    history,
-    used,
-    place,
-    drawn,
-    count,
-    ended,
-    trace,
-    follow,
-    distance,
-    ends,
-    eos,
-    begin,
-    end,
-    steps,
-):
+def generate(
+    weights: Any,
+    working: Any,
+    state: Any,
+    logits: Any,
+    added: Any,
+    options: Any,
+    keys: Any,
+    t: Any,
+    remaining: Any,
+    counts: Any,
+    history: Any,
+    used: Any,
+    place: Any,
+    drawn: Any,
+    count: Any,
+    ended: Any,
+    trace: Any,
+    follow: Any,
+    distance: Any,
+    ends: Any,
+    eos: Any,
+    begin: Any,
+    end: Any,
+    steps: Any,
+) -> Any:
     """`Kernels.generate` on the arrays of Slots and Automaton."""
     width, vocabulary = logits.shape[1], counts.shape[1]
     chances, masked = np.zeros(width + width // LANES + 1, np.float32), np.zeros(width, np.float32)
@@ -254,7 +278,9 @@ def generate(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def read(weights, working, ids, lengths, state, logits, scores, trace):  # type: ignore[no-untyped-def]
+def read(
+    weights: Any, working: Any, ids: Any, lengths: Any, state: Any, logits: Any, scores: Any, trace: Any
+) -> Any:
     """`Kernels.read`."""
     rows, longest = ids.shape
     width, vocabulary = logits.shape[1], weights[0][VOCABULARY]

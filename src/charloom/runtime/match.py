@@ -49,7 +49,7 @@ def automaton(expression: str, vocabulary: Vocabulary, added: Floats) -> Automat
     model can write.
     """
     try:
-        from greenery import parse
+        from greenery import parse  # type: ignore[import-untyped]
     except ImportError as error:
         raise MissingExtraError("match", "match") from error
     if len(expression) > MOST_EXPRESSION:
@@ -203,7 +203,8 @@ def _inside(what: Any, points: Ids) -> Mask:
     inside = np.zeros(len(points), np.bool_)
     for first, last in what.ord_ranges:
         inside |= (points >= first) & (points <= last)
-    return (inside != what.negated) & (points >= 0)
+    chosen: Mask = (inside != what.negated) & (points >= 0)
+    return chosen
 
 
 def _trimmed(follow: Ids, accepting: Mask, eos: int | None) -> Automaton:

@@ -120,7 +120,8 @@ def keep_min_p(logits: Floats, p: float) -> None:
 @jitable
 def largest(logits: Floats) -> np.float32:
     """The largest logit."""
-    return logits[greedy(logits)]
+    result: np.float32 = logits[greedy(logits)]
+    return result
 
 
 @jitable

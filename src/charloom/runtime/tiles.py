@@ -10,8 +10,6 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from charloom.runtime.compiled import compiled
 from charloom.runtime.vectors import (
@@ -23,6 +21,8 @@ from charloom.runtime.vectors import (
     TILE_VECTORS,
     Memory,
     Vector,
+    cgutils,
+    intrinsic,
 )
 
 UNROLL = 4
@@ -35,7 +35,7 @@ def tile(rows: int, vectors: int) -> Any:
     `vectors` registers.
     """
 
-    @intrinsic  # type: ignore[misc]
+    @intrinsic
     def product(
         typingctx: Any, c: Any, c_stride: Any, a: Any, a_stride: Any, w: Any, w_stride: Any, depth: Any
     ) -> Any:

@@ -34,17 +34,16 @@ def product(rows: Floats, matrix: Matrix) -> Floats:
 
     Row by row, because a matrix library's sums depend on a row's place in the batch.
     """
-    result: Floats
     if isinstance(matrix, Quantised):
         # integers below 2^53 in float64 are exact, and have fast products
         largest = np.abs(rows).max(axis=1, keepdims=True)
         scale = np.where(largest > 0, largest / np.float32(FINE), np.float32(1)).astype(np.float32)
         codes = np.rint(rows / scale).astype(np.float64)
         whole = (codes @ matrix.codes.T.astype(np.float64)).astype(np.float32)
-        result = whole * (scale * matrix.scale)
-        return result
-    result = np.stack([matrix @ row for row in rows])
-    return result
+        exact: Floats = whole * (scale * matrix.scale)
+        return exact
+    stacked: Floats = np.stack([matrix @ row for row in rows])
+    return stacked
 
 
 def sigmoid(x: Floats) -> Floats:

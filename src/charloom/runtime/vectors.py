@@ -8,10 +8,14 @@ that a row's result has the same bits in every batch, on every width of vector.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba.core import cgutils
+from numba import core, extending
+
+cgutils: Any = core.cgutils  # numba's own types do not cover what intrinsics are
+intrinsic: Callable[[Callable[..., Any]], Any] = extending.intrinsic
 
 FEATURES = llvm.get_host_cpu_features()
 LANES = 16 if FEATURES.get("avx512f") else 8 if FEATURES.get("avx2") and FEATURES.get("fma") else 4
