@@ -1,0 +1,65 @@
+/**
+ * Characters to ids and back. A character outside the vocabulary is written as its UTF-8 bytes: byte b has
+ * the virtual id size + b, and all virtual ids share the row `<byte>`. In unit "byte" the id is the byte.
+ */
+
+import { Utf8Decoder, utf8 } from "./utf8.js";
+
+export class Vocabulary {
+  /** From vocab.json. */
+  constructor({ unit, ids }) {
+    this.unit = unit;
+    this.size = ids.length;
+    this.tokens = ids; // a character, {byte} or {special}
+    this.specials = {};
+    this.table = new Map();
+    ids.forEach((token, id) => {
+      if (token.special) this.specials[token.special] = id;
+      else if (unit === "char") this.table.set(token, id);
+    });
+  }
+
+  /** The ids of a text. Throws a RangeError for a character that cannot be written. */
+  encode(text) {
+    if (this.unit === "byte") return utf8(text);
+    const ids = [];
+    for (const character of text) {
+      const id = this.table.get(character);
+      if (id !== undefined) ids.push(id);
+      else if (this.specials["<byte>"] === undefined) {
+        throw new RangeError(`the model does not know the character ${JSON.stringify(character)}; leave it out`);
+      } else for (const byte of utf8(character)) ids.push(this.size + byte);
+    }
+    return ids;
+  }
+
+  /** The row of the network for an id. */
+  row(id) {
+    return id < this.size ? id : this.specials["<byte>"];
+  }
+
+  /** A decoder for ids that arrive one by one. */
+  decoder() {
+    return new Decoder(this);
+  }
+}
+
+class Decoder {
+  constructor(vocabulary) {
+    this.vocabulary = vocabulary;
+    this.utf8 = new Utf8Decoder();
+  }
+
+  /** The text that is certain once this id has come: a character is never given in halves. */
+  feed(id) {
+    const { tokens, size, unit } = this.vocabulary;
+    if (id >= size) return this.utf8.feed(id - size);
+    if (tokens[id].special) return this.flush();
+    return unit === "byte" ? this.utf8.feed(id) : this.flush() + tokens[id];
+  }
+
+  /** What was held back, as U+FFFD. */
+  flush() {
+    return this.utf8.flush();
+  }
+}

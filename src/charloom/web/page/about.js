@@ -1,0 +1,65 @@
+/** The view "About": what the model is, how it learned, its card, how to embed the page. */
+
+import { curve } from "./curve.js";
+import { $ } from "./elements.js";
+import { number, say } from "./languages.js";
+
+export class About {
+  constructor(page) {
+    this.page = page;
+    $("card").replaceChildren(...rendered(page.about.card));
+    $("card").hidden = !page.about.card;
+    const file = location.pathname.split("/").pop() || "model.html";
+    $("embed").textContent = `<iframe src="${file}" title="charloom" width="100%" height="640"></iframe>`;
+    $("copy-embed").onclick = () => page.copy($("embed").textContent);
+  }
+
+  show() {
+    const { config, parameters, precision, bytes, curve: records } = this.page.about;
+    const { cell, layers, hidden } = config.model;
+    const { corpora = [], characters } = config.provenance;
+    const { nats } = this.page.metrics;
+    const kind = cell === "rnn" ? say("rnn") : cell.toUpperCase();
+    const facts = [["kind", say("kind_value", { cell: kind, layers, hidden: number(hidden) })]];
+    facts.push(["parameters", number(parameters)]);
+    facts.push(["ids", say("ids_value", { count: number(config.vocabulary_size), unit: config.unit })]);
+    if (characters) {
+      const names = corpora.map(({ name }) => name).join(", ");
+      facts.push(["corpus", say("corpus_value", { names, count: number(characters) })]);
+    }
+    if (Number.isFinite(nats)) {
+      facts.push(["held_out", say("held_out_value", { nats: number(nats, 3), bits: number(nats / Math.LN2, 3) })]);
+    }
+    facts.push(["size", say("size_value", { size: number(Math.round(bytes / 1000)), precision })]);
+    $("facts").replaceChildren(
+      ...facts.flatMap(([name, value]) => {
+        const [term, detail] = ["dt", "dd"].map((tag) => document.createElement(tag));
+        [term.textContent, detail.textContent] = [say(name), value];
+        return [term, detail];
+      }),
+    );
+    const drawing = curve(records);
+    $("training").hidden = !drawing;
+    $("curve").replaceChildren(...(drawing ? [drawing] : []));
+  }
+}
+
+/** Markdown as the model card uses it (headings, lists, indented code, paragraphs) as elements of plain text. */
+function rendered(markdown) {
+  const body = markdown.replace(/^---\n[^]*?\n---\n/, "");
+  return body.split(/\n{2,}/).filter((block) => block.trim()).map(block);
+}
+
+function block(text) {
+  const heading = /^#+ (.*)$/.exec(text.trim());
+  const code = /^ {4}/.test(text.replace(/^\n+/, ""));
+  const element = document.createElement(heading ? "h2" : code ? "pre" : text.startsWith("- ") ? "ul" : "p");
+  if (element.tagName === "UL") {
+    for (const line of text.split(/\n(?=- )/)) {
+      const item = document.createElement("li");
+      item.textContent = line.slice(2);
+      element.append(item);
+    }
+  } else element.textContent = heading ? heading[1] : code ? text.replace(/^ {4}/gm, "") : text.trim();
+  return element;
+}

@@ -1,0 +1,3 @@
+/** The page's elements by their id. */
+
+export const $ = (id) => document.getElementById(id);

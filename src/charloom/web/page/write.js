@@ -1,0 +1,171 @@
+/** The view "Write": settings, go and stop, variants side by side, alternatives at the cursor. */
+
+import { show } from "./chances.js";
+import { $ } from "./elements.js";
+import { number, say, spoken } from "./languages.js";
+
+const NUMBERS = ["length", "seed", "top_k", "top_p", "min_p", "no_repeat", "frequency_penalty", "presence_penalty"];
+const DEFAULTS = { length: 300, top_k: 0, top_p: 1, min_p: 0, no_repeat: 0, frequency_penalty: 0, presence_penalty: 0 };
+const ALTERNATIVES = 8;
+
+export class Write {
+  constructor(page) {
+    Object.assign(this, { page, job: 0, logits: null });
+    for (const name in DEFAULTS) $(name).value = page.about.sampling[name] ?? DEFAULTS[name];
+    $("ends").hidden = !("<eos>" in page.about.config.specials);
+    $("write").onclick = () => this.write();
+    $("stop").onclick = () => this.stop();
+    $("undo").onclick = () => page.editor.undo();
+    $("redo").onclick = () => page.editor.redo();
+    $("copy").onclick = () => page.copy(page.editor.text);
+    $("clear").onclick = () => page.editor.set("");
+    $("fixed").onchange = () => {
+      document.body.toggleAttribute("data-fixed", $("fixed").checked);
+      page.editor.grow();
+    };
+    document.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") this.stop();
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && document.body.dataset.view !== "about") this.write();
+    });
+    this.lookUp = page.client.latest(
+      "next",
+      () => this.place(),
+      (logits) => {
+        this.logits = logits;
+        this.showAlternatives();
+      },
+    );
+  }
+
+  get writing() {
+    return this.job > 0;
+  }
+
+  /** Where the alternatives are for; null where the model has nothing to go by. */
+  place() {
+    const { editor, unfounded } = this.page;
+    return unfounded && editor.at === 0 ? null : { text: editor.text, n: editor.at };
+  }
+
+  /** The options as the engine takes them; null, and said so, where a number is out of its range. */
+  options() {
+    const options = { temperature: this.page.temperature, ignore_eos: $("ignore_eos").checked };
+    for (const name of NUMBERS) options[name] = this.checked(name);
+    if (Object.values(options).includes(null)) return null;
+    if ($("halt").value) options.stop = [$("halt").value];
+    return { ...options, ban: $("ban").value, only: $("only").value };
+  }
+
+  checked(id) {
+    const input = $(id);
+    if (input.value !== "" && input.checkValidity()) return input.valueAsNumber;
+    const [{ textContent: name }] = input.labels;
+    this.page.notice(say("out_of_range", { name, least: input.min, most: input.max }));
+    input.focus();
+    return null;
+  }
+
+  async write() {
+    const { page } = this;
+    const { editor } = page;
+    if (this.writing || !page.ready) return;
+    page.notice("");
+    if (!editor.text && page.unfounded) return page.notice(say("needs_text")), editor.area.focus();
+    const options = this.options();
+    const variants = this.checked("count");
+    if (!options || variants === null) return;
+    const texts = variants > 1 ? this.showVariants(variants) : null;
+    if (!texts) {
+      $("variants").replaceChildren();
+      editor.remember();
+    }
+    const began = performance.now();
+    let count = 0;
+    const onPart = (pieces) => {
+      count += Array.from(pieces.join("")).length;
+      if (texts) pieces.forEach((piece, variant) => texts[variant].append(piece));
+      else editor.append(pieces[0]);
+    };
+    this.busy(true);
+    try {
+      const onJob = (job) => (this.job = job);
+      const ended = await page.client.ask("write", { text: editor.text, options, variants }, { onPart, onJob });
+      const rate = number(Math.round(count / ((performance.now() - began) / 1000)));
+      const name = count === 0 ? "wrote_nothing" : ended.includes("eos") ? "wrote_eos" : "wrote";
+      page.status(name, { count: number(count), rate, seed: options.seed });
+      if (!$("keep").checked) $("seed").value = (options.seed + 1) % 2 ** 32;
+    } catch (error) {
+      page.notice(say("failed", error));
+      page.status("ready");
+    }
+    this.busy(false);
+    this.lookUp();
+  }
+
+  stop() {
+    if (this.writing) this.page.client.ask("stop", { writing: this.job });
+  }
+
+  /** While the model writes, Stop stands in the place of Write, with its focus, and nobody else writes. */
+  busy(is) {
+    const [from, to] = is ? [$("write"), $("stop")] : [$("stop"), $("write")];
+    const focused = document.activeElement === from;
+    [from.hidden, to.hidden] = [true, false];
+    if (focused) to.focus();
+    if (!is) this.job = 0;
+    this.page.editor.area.readOnly = is;
+    for (const id of ["undo", "redo", "clear"]) $(id).disabled = is;
+    if (is) this.page.status("writing");
+  }
+
+  /** Room for so many texts, each to take over or to copy; their paragraphs. */
+  showVariants(count) {
+    const { editor, copy } = this.page;
+    const start = editor.text;
+    const cards = Array.from({ length: count }, (_, k) => {
+      const card = document.createElement("article");
+      const [title, text, actions] = ["h2", "p", "div"].map((tag) => document.createElement(tag));
+      const [use, copyIt] = ["use", "copy"].map(() => document.createElement("button"));
+      card.className = "variant";
+      actions.className = "actions";
+      title.textContent = say("variant", { number: k + 1 });
+      use.textContent = say("use");
+      use.ariaLabel = say("use_variant", { number: k + 1 });
+      copyIt.textContent = say("copy");
+      copyIt.ariaLabel = say("copy_variant", { number: k + 1 });
+      text.dir = "auto";
+      use.onclick = () => {
+        this.stop();
+        editor.set(start + text.textContent);
+        $("variants").replaceChildren();
+        editor.area.focus();
+      };
+      copyIt.onclick = () => copy(text.textContent);
+      actions.append(use, copyIt);
+      card.append(title, text, actions);
+      return card;
+    });
+    $("variants").replaceChildren(...cards);
+    return cards.map((card) => card.querySelector("p"));
+  }
+
+  showAlternatives() {
+    const { editor, about } = this.page;
+    const { characters, at } = editor;
+    const actual = characters[at];
+    $("here").textContent =
+      actual === undefined ? say("at_end") : say("at_character", { character: spoken(actual) });
+    if (!this.logits) return $("alternatives").replaceChildren();
+    return show($("alternatives"), this.logits, {
+      tokens: about.vocabulary.ids,
+      temperature: 1,
+      count: ALTERNATIVES,
+      actual,
+      choose: (character) => {
+        if (this.writing) return;
+        editor.set(characters.slice(0, at).join("") + character);
+        this.write();
+      },
+    });
+  }
+}
