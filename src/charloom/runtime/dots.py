@@ -16,6 +16,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
+from charloom.runtime import matrix_unit
 from charloom.runtime.compiled import compiled
 from charloom.runtime.vectors import (
     F32,
@@ -33,6 +34,7 @@ from charloom.runtime.vectors import (
     spread,
 )
 
+FEW = 3  # rows for which filling the matrix unit's 16 does not pay
 ROWS = 3  # with 4 vectors and two bytes each: 24 of 32 registers
 
 
@@ -108,6 +110,7 @@ def dots(rows: int, vectors: int) -> Any:
 
 _line_8, _line_4, _line_2, _line_1 = (dots(1, vectors) for vectors in (8, 4, 2, 1))
 _block = dots(ROWS, 4)
+_pair, _one = (matrix_unit.block(vectors) for vectors in (2, 1))
 
 
 @compiled
@@ -124,8 +127,52 @@ def multiply_codes(
     groups: Any,
     deep: Any,
     outputs: Any,
+    unit: Any,
 ) -> Any:
-    """C (rows, outputs) += A (rows, 4 groups) W, for codes packed in panels of `deep` groups."""
+    """C (rows, outputs) += A (rows, 4 groups) W, for codes packed in panels of `deep` groups.
+
+    `unit` allows the matrix unit, which reads rows up to a multiple of 16.
+    """
+    if unit and rows > FEW:
+        matrix_unit.begin()
+        for at in range(0, outputs, PANEL):
+            width = min(PANEL, outputs - at)
+            for column in range(0, width, 2 * LANES):
+                here, codes = at + column, w + 4 * (at * deep + column)
+                start, scale = sums + 4 * here, scales + 4 * here
+                for b in range(0, rows, matrix_unit.ROWS):
+                    target, source = c + 4 * (b * c_stride + here), a + b * a_stride
+                    few, bytes_ = min(matrix_unit.ROWS, rows - b), 4 * deep
+                    if width - column > LANES:
+                        _pair(
+                            target,
+                            c_stride,
+                            source,
+                            a_stride,
+                            half,
+                            codes,
+                            4 * width,
+                            start,
+                            scale,
+                            bytes_,
+                            few,
+                        )
+                    else:
+                        _one(
+                            target,
+                            c_stride,
+                            source,
+                            a_stride,
+                            half,
+                            codes,
+                            4 * width,
+                            start,
+                            scale,
+                            bytes_,
+                            few,
+                        )
+        matrix_unit.end()
+        return
     for at in range(0, outputs, PANEL):
         width = min(PANEL, outputs - at)
         column = 0

@@ -52,6 +52,30 @@ def _sweep(builder: ir.IRBuilder, width: ir.Value) -> Any:
 
 
 @intrinsic
+def copy(_typing: Any, target: Any, source: Any, width: Any) -> Any:
+    """Target = source, without the index checks that keep numba's own loops from whole vectors."""
+
+    def build(builder: ir.IRBuilder, target: Any, source: Any, width: Any) -> None:
+        result, given = Memory(builder, target), Memory(builder, source)
+        with _sweep(builder, width) as (at, _):
+            result.write(at, given.read(at))
+
+    return _on_addresses(build, types.void, *[types.int64] * 3)
+
+
+@intrinsic
+def add(_typing: Any, target: Any, source: Any, width: Any) -> Any:
+    """Target += source."""
+
+    def build(builder: ir.IRBuilder, target: Any, source: Any, width: Any) -> None:
+        result, given = Memory(builder, target), Memory(builder, source)
+        with _sweep(builder, width) as (at, _):
+            result.write(at, result.read(at) + given.read(at))
+
+    return _on_addresses(build, types.void, *[types.int64] * 3)
+
+
+@intrinsic
 def lstm_gates(_typing: Any, gates: Any, h: Any, c: Any, width: Any) -> Any:
     """C = sigmoid(f) c + sigmoid(i) tanh(g), h = sigmoid(o) tanh(c); gates [i | f | g | o]."""
 

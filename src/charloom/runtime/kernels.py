@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from charloom.runtime import sampler
+from charloom.runtime import matrix_unit, sampler
 from charloom.runtime.arrays import LINE, Bytes, Floats, Ids, Longs, aligned
 from charloom.runtime.automaton import Automaton
 from charloom.runtime.compiled import compiled, jitable
 from charloom.runtime.dots import multiply_codes
 from charloom.runtime.draw import uniform
-from charloom.runtime.gates import gru_gates, lstm_gates, quantise, rnn_gates, softmax_weights
+from charloom.runtime.gates import add, copy, gru_gates, lstm_gates, quantise, rnn_gates, softmax_weights
 from charloom.runtime.packed import (
     CELL,
     CODED,
@@ -35,6 +35,7 @@ from charloom.runtime.packed import (
     SCALES,
     START,
     SUMS,
+    UNIT,
     VOCABULARY,
     WEIGHTS,
     WIDE,
@@ -88,6 +89,7 @@ def product(
             (depth + GROUP - 1) // GROUP,
             deep // GROUP,
             outputs,
+            plan[UNIT],
         )
     else:
         w = numbers.ctypes.data + FLOAT * place
@@ -122,8 +124,7 @@ def step(
         start = plan[place + START]
         for b in range(rows):
             source = start + (gates * ids[begin + b] if k == 0 else 0)
-            for j in range(gates):  # spelt out, as a slice takes numba seconds to compile
-                scratch[b, j] = numbers[source + j]
+            copy(before + FLOAT * b * stride, numbers.ctypes.data + FLOAT * source, gates)
         h = state.ctypes.data + FLOAT * wide * (k * state.shape[1] * state.shape[2] + begin)
         outputs = 3 * wide if plan[CELL] == GRU else gates
         if k:
@@ -139,15 +140,15 @@ def step(
                 gru_gates(gate, own, wide)
             else:
                 rnn_gates(gate, own, wide)
-            for j in range(wide):
-                below = scratch[b, gates + j] if k else np.float32(0)
-                scratch[b, gates + j] = below + state[k, 0, begin + b, j]
+            if k:
+                add(gate + FLOAT * gates, own, wide)
+            else:
+                copy(gate + FLOAT * gates, own, wide)
     if output:
         place, outputs = LAYER_0 + layers * LAYER_SIZE, plan[OUTPUTS]
         bias = plan[place]
         for b in range(begin, end):
-            for j in range(outputs):
-                logits[b, j] = numbers[bias + j]
+            copy(logits.ctypes.data + FLOAT * b * outputs, numbers.ctypes.data + FLOAT * bias, outputs)
         target = logits.ctypes.data + FLOAT * begin * outputs
         product(weights, place + 1, coded, target, outputs, y, stride, rows, hidden, outputs, backwards)
 
@@ -323,7 +324,8 @@ class Kernels:
 
     def _working(self, rows: int) -> tuple[Floats, Bytes]:
         """Memory of a call: gates and the last layer's output of each row, and a row's 8-bit form."""
-        return aligned((rows, self._width)), aligned((rows, self._coded_width), np.int8)
+        whole = -(-rows // matrix_unit.ROWS) * matrix_unit.ROWS
+        return aligned((rows, self._width)), aligned((whole, self._coded_width), np.int8)
 
     def generate(self, slots: Slots, automaton: Automaton, eos: int, rows: range, steps: int) -> None:
         """Draw and feed back up to `steps` ids in each of these rows of slots."""

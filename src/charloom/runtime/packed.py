@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from charloom.runtime import matrix_unit
 from charloom.runtime.arrays import LINE, MIDDLE, Bytes, Floats, Ids, Longs, aligned, padded
 from charloom.runtime.vectors import DOTS, PANEL
 from charloom.runtime.weights import Folded, Layer, Matrix, Quantised
@@ -14,8 +15,9 @@ from charloom.runtime.weights import Folded, Layer, Matrix, Quantised
 LSTM, GRU, RNN = range(3)
 CELLS = ("lstm", "gru", "rnn")
 
-CELL, LAYERS, HIDDEN, WIDE, VOCABULARY, OUTPUTS, GATES, CODED, LAYER_0 = range(9)
-"""Places in the plan: sizes H, Hp, V, Vp, the padded width of all gates, whether weights are 8-bit."""
+CELL, LAYERS, HIDDEN, WIDE, VOCABULARY, OUTPUTS, GATES, CODED, UNIT, LAYER_0 = range(10)
+"""Places in the plan: sizes H, Hp, V, Vp, the padded width of all gates; whether weights are 8-bit; whether
+the matrix unit may be used for them."""
 
 START, FROM_INPUT, FROM_HIDDEN, LAYER_SIZE = 0, 1, 4, 7
 """Places of a layer, from LAYER_0 + layer * LAYER_SIZE; the output's bias and matrix follow the last."""
@@ -45,7 +47,7 @@ class Packed:
         blocks = 4 if config.cell == "gru" else config.gates
         wide, coded = padded(config.hidden), DOTS and isinstance(network.output, Quantised)
         plan = [CELLS.index(config.cell), config.layers, config.hidden, wide]
-        plan += [vocabulary, padded(vocabulary), blocks * wide, int(coded)]
+        plan += [vocabulary, padded(vocabulary), blocks * wide, coded, matrix_unit.permitted()]
         for layer in network.layers:
             order = GATE_ORDER[config.cell]
             plan.append(self._numbers.add(_start(layer, order, blocks, config.hidden)))

@@ -42,13 +42,16 @@ def product(rows: Floats, matrix: Matrix) -> Floats:
         whole = (codes @ matrix.codes.T.astype(np.float64)).astype(np.float32)
         exact: Floats = whole * (scale * matrix.scale)
         return exact
-    stacked: Floats = np.stack([matrix @ row for row in rows])
-    return stacked
+    result: Floats = np.empty((len(rows), len(matrix)), np.float32)
+    for b in range(len(rows)):
+        result[b] = matrix @ rows[b]
+    return result
 
 
 def sigmoid(x: Floats) -> Floats:
     """1 / (1 + exp(-x)), without overflow."""
-    return np.float32(0.5) + np.float32(0.5) * np.tanh(np.float32(0.5) * x)
+    result: Floats = np.float32(0.5) + np.float32(0.5) * np.tanh(np.float32(0.5) * x)
+    return result
 
 
 def _lstm(gates: Floats, recurrent: Floats, _bias: Floats, state: Floats) -> None:
