@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from charloom.runtime.generator import Generator, Sample
+from charloom.runtime.generator import Generator
 from charloom.runtime.options import SamplerConfig
+from charloom.runtime.sample import Sample
 from charloom.runtime.unique import Unique
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count, islice
 
 import numpy as np
@@ -17,10 +17,12 @@ from charloom.runtime.automaton import Automaton
 from charloom.runtime.batch import Batch, Engine, Stream
 from charloom.runtime.compiled import COMPILES
 from charloom.runtime.options import SamplerConfig
+from charloom.runtime.sample import Alternative
+from charloom.runtime.sample import Sample as Sample  # who generates finds the records here too
+from charloom.runtime.sample import Scores as Scores
 from charloom.runtime.state import State
 from charloom.runtime.twins import Twins, log_softmax
 from charloom.runtime.weights import Precision, fold
-from charloom.runtime.writer import FinishReason
 from charloom.text.vocabulary import Special
 
 STRETCH = 256  # ids a compiled call: long enough that entering it costs nothing, short enough to interrupt
@@ -28,54 +30,6 @@ READ = 1024  # ids a row that are scored at once: the memory of a call is bounde
 STOPPING = 32  # the same where a stop string may end a text before the call does
 AHEAD = 8  # batches of finished texts that may wait for a slow one before them
 BATCH = 256  # streams at once in bulk: beyond it the products get no faster
-
-
-@dataclass(frozen=True)
-class Alternative:
-    """A character that might have come, and its log-probability in nats."""
-
-    character: str
-    log_probability: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sample:
-    """A generated text and how it came about.
-
-    log_probabilities are the model's own, in nats, one an id drawn (`<eos>` included), before
-    temperature and every other option; top are the likeliest alternatives of each. Both are empty
-    unless asked for.
-    """
-
-    text: str
-    prompt: str
-    temperature: float
-    seed: int
-    stream: int
-    finish_reason: FinishReason
-    log_probabilities: tuple[float, ...] = ()
-    top: tuple[tuple[Alternative, ...], ...] = ()
-
-    @property
-    def characters(self) -> int:
-        """The length of `text`."""
-        return len(self.text)
-
-    @property
-    def log_probability(self) -> float:
-        """The sum of `log_probabilities`, in nats."""
-        return sum(self.log_probabilities)
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Of one text: log_probabilities (n,) of each id and the entropies (n,) of what was expected, in nats.
-
-    Where nothing comes before the first id (no `<bos>`, no state), its entries are NaN.
-    """
-
-    log_probabilities: Floats
-    entropies: Floats
 
 
 class Generator:

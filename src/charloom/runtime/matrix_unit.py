@@ -46,7 +46,7 @@ def permitted() -> bool:
     if not PRESENT or sys.platform != "linux":
         return False
     try:
-        return ctypes.CDLL(None).syscall(_ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA) == 0
+        return int(ctypes.CDLL(None).syscall(_ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA)) == 0
     except (OSError, AttributeError):
         return False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 
-from charloom.runtime.generator import Sample
+from charloom.runtime.sample import Sample
 
 PATIENCE = 1000  # refusals in a row after which a model is taken to have said all it has
 

@@ -1,0 +1,56 @@
+"""What generation and scoring give: records of texts and of their likelihood."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from charloom.runtime.arrays import Floats
+from charloom.runtime.writer import FinishReason
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A character that might have come, and its log-probability in nats."""
+
+    character: str
+    log_probability: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A generated text and how it came about.
+
+    log_probabilities are the model's own, in nats, one an id drawn (`<eos>` included), before
+    temperature and every other option; top are the likeliest alternatives of each. Both are empty
+    unless asked for.
+    """
+
+    text: str
+    prompt: str
+    temperature: float
+    seed: int
+    stream: int
+    finish_reason: FinishReason
+    log_probabilities: tuple[float, ...] = ()
+    top: tuple[tuple[Alternative, ...], ...] = ()
+
+    @property
+    def characters(self) -> int:
+        """The length of `text`."""
+        return len(self.text)
+
+    @property
+    def log_probability(self) -> float:
+        """The sum of `log_probabilities`, in nats."""
+        return sum(self.log_probabilities)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of one text: log_probabilities (n,) of each id and the entropies (n,) of what was expected, in nats.
+
+    Where nothing comes before the first id (no `<bos>`, no state), its entries are NaN.
+    """
+
+    log_probabilities: Floats
+    entropies: Floats
