@@ -1,0 +1,180 @@
+"""`charloom score`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+import click
+
+if TYPE_CHECKING:
+    from charloom.api import CharacterModel
+    from charloom.insight.score import Scored
+
+COLOURS = (None, 229, 222, 215, 209, 196)  # of the terminal's 256, by level of surprise; from pale to red
+
+
+class Found(NamedTuple):
+    """A scored line or document, and where it stands: `number` from 1."""
+
+    file: str
+    number: int
+    scored: Scored
+
+
+@click.command(short_help="Tell how surprising each line is, and colour it.")
+@click.argument("model", required=False)
+@click.argument("files", nargs=-1, metavar="[FILE]...")
+@click.option(
+    "--documents",
+    type=click.Choice(["line", "blank", "whole"]),
+    default="line",
+    help="Score each line, each paragraph, or each file.  [default: line]",
+)
+@click.option("--sort", is_flag=True, help="The strangest first.")
+@click.option(
+    "--above",
+    metavar="T",
+    help="Only what is stranger than T bits, or, as p99.9, than 99.9 % of the held-out lines.",
+)
+@click.option("--html", "page", type=click.Path(dir_okay=False), metavar="F", help="Write a page instead.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object a line, with each character's surprise."
+)
+def command(
+    model: str | None,
+    files: tuple[str, ...],
+    documents: str,
+    sort: bool,
+    above: str | None,
+    page: str | None,
+    as_json: bool,
+) -> None:
+    """Score FILEs, or standard input line by line, with MODEL, a model or run folder.
+
+    Told are the line's number, its strangeness (how far the surprise of its strangest stretch exceeds
+    what the model expected), its bits a character, and the line. Each starts from a fresh state.
+    Without MODEL it is the newest run's; - is standard input.
+    """
+    from charloom.cli.model import open_model
+    from charloom.errors import UsageError
+
+    if page is not None and as_json:
+        raise UsageError("--html and --json exclude each other; leave one of them out")
+    share, bits = _threshold(above)
+    loaded = open_model(model)
+    least = _of_held_out(loaded, share) if share is not None else bits
+    found: Iterable[Found] = _found(loaded, files or ("-",), documents)
+    found = (each for each in found if each.scored.strangeness > least)
+    if sort:
+        found = sorted(found, key=lambda each: -each.scored.strangeness)
+    several = len(files) > 1
+    if page is not None:
+        _write(page, found, several)
+        return
+    for each in found:
+        _show(each, several, as_json)
+
+
+def _found(model: CharacterModel, files: Iterable[str], documents: str) -> Iterator[Found]:
+    from charloom.insight.score import score
+    from charloom.text.documents import paragraphs
+
+    clean = _normaliser(model)
+    for name in files:
+        number = 1
+        with _opened(name) as file:
+            if documents == "line":
+                from charloom.cli.arriving import arriving
+
+                batches: Iterable[Iterable[str]] = arriving(file)
+            else:
+                text = file.read().decode("utf-8", "replace")
+                batches = [paragraphs([text]) if documents == "blank" else [text]]
+            for batch in batches:
+                for scored in score(model.generator, map(clean, batch), lines=documents != "whole"):
+                    yield Found(name, number, scored)
+                    number += 1
+                sys.stdout.flush()
+
+
+def _normaliser(model: CharacterModel) -> Any:
+    """What was done to the training text before it was learned."""
+    from dataclasses import replace
+    from functools import partial
+
+    from charloom import run as runs
+    from charloom import settings
+    from charloom.text.config import DataConfig
+    from charloom.text.decoding import normalised
+
+    assert model.path is not None
+    config = model.path / runs.CONFIG
+    data = settings.resolve(file=config).build("data") if config.is_file() else DataConfig()
+    return partial(normalised, data=replace(data, unit="char"))
+
+
+def _opened(name: str) -> BinaryIO:
+    from pathlib import Path
+
+    return sys.stdin.buffer if name == "-" else Path(name).open("rb")
+
+
+def _threshold(above: str | None) -> tuple[float | None, float]:
+    """The share of held-out lines, if that was asked for, and else the bits."""
+    from charloom.errors import UsageError
+
+    if above is None:
+        return None, float("-inf")
+    try:
+        return (float(above[1:]) / 100, 0.0) if above.startswith("p") else (None, float(above))
+    except ValueError:
+        raise UsageError(
+            f"--above {above}: it takes a number of bits, such as 20, or a percentile, such as p99.9"
+        ) from None
+
+
+def _of_held_out(model: CharacterModel, share: float) -> float:
+    from charloom.insight.score import score, threshold
+    from charloom.reporting import held_out
+    from charloom.text.documents import lines
+
+    assert model.path is not None
+    text = held_out(model.path, model.model)
+    each_line = lines(text.part.blocks()) if text.part.documents is None else text.part.texts()
+    value, count = threshold((each.strangeness for each in score(model.generator, each_line)), share)
+    told = f"p{100 * share:g} is {value:.2f} bits, from {count:,} lines of {text.name}"
+    click.echo(f"charloom: {told}", err=True)
+    return value
+
+
+def _show(found: Found, several: bool, as_json: bool) -> None:
+    import json
+
+    from charloom.cli.model import visible
+    from charloom.insight.heat import runs
+
+    scored, terminal = found.scored, sys.stdout.isatty()
+    place = f"{found.file}:{found.number}" if several else str(found.number)
+    if as_json:
+        click.echo(json.dumps({"file": found.file, "line": found.number, **scored.to_json()}))
+    elif terminal:
+        text = "".join(
+            click.style(visible(run), fg="black", bg=COLOURS[level]) if level else visible(run)
+            for level, run in runs(scored.text, scored.surprise.tolist())
+        )
+        head = f"{place:>6} {scored.strangeness:7.2f} {scored.bits_per_character:6.2f}"
+        click.echo(f"{click.style(head, dim=True)}  {text}")
+    else:
+        click.echo(f"{place}\t{scored.strangeness:.3f}\t{scored.bits_per_character:.4f}\t{scored.text}")
+
+
+def _write(path: str, found: Iterable[Found], several: bool) -> None:
+    from pathlib import Path
+
+    from charloom.insight.heat import page
+
+    rows = ((f"{each.file}:{each.number}" if several else str(each.number), each.scored) for each in found)
+    with Path(path).open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        file.writelines(page(rows))

@@ -1,0 +1,20 @@
+"""Everything that is known of a run, gathered for its report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from charloom.errors import DataError
+from charloom.model.folder import Model
+from charloom.verdict import Text, own_text
+
+
+def held_out(path: Path, model: Model) -> Text:
+    """What the run at `path` was not trained on: its test part, or its validation part where that is empty.
+
+    Raises DataError where it has neither, or its text is gone, ModelError where the folder is no run.
+    """
+    try:
+        return own_text(path, model, "test")
+    except DataError:
+        return own_text(path, model, "validation")
