@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+KEPT = Path(tempfile.gettempdir(), "charloom-tests")
+os.environ["CHARLOOM_CACHE"] = str(KEPT)  # compiled functions choose their cache when they are imported
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -20,7 +23,7 @@ def _private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest
     """
     cache = tmp_path_factory.getbasetemp() / "cache"
     if not cache.exists():
-        compiled = Path(tempfile.gettempdir(), "charloom-tests", "compiled")
+        compiled = KEPT / "compiled"
         compiled.mkdir(parents=True, exist_ok=True)
         cache.mkdir()
         with contextlib.suppress(OSError):  # Windows wants a right for it

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from charloom.errors import MissingExtraError, UsageError
+from charloom.errors import UsageError
 from charloom.runtime.arrays import Floats, Ids
 from charloom.runtime.automaton import Automaton
 from charloom.text.vocabulary import Vocabulary
@@ -48,10 +48,8 @@ def automaton(expression: str, vocabulary: Vocabulary, added: Floats) -> Automat
     Raises UsageError where the expression cannot be read, is too large, or matches nothing that the
     model can write.
     """
-    try:
-        from greenery import parse  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise MissingExtraError("match", "match") from error
+    from greenery import parse  # on use: few texts are matched, and every start would wait for it
+
     if len(expression) > MOST_EXPRESSION:
         raise UsageError(f"match: {len(expression)} characters are too many; write at most {MOST_EXPRESSION}")
     bare = expression.removeprefix("^")
