@@ -12,7 +12,7 @@ import click
 from charloom._version import __version__
 from charloom.errors import CharloomError, UsageError
 
-COMMANDS = ("train", "sample", "play", "eval", "data", "info")
+COMMANDS = ("train", "sample", "play", "eval", "export", "data", "info")
 INTERRUPTED = 130
 LENIENT = "backslashreplace"  # a lone surrogate is shown, and never ends the program
 BROKEN_PIPE = 141  # what a shell shows for a program that SIGPIPE ended

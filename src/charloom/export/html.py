@@ -79,7 +79,7 @@ def _card(source: Path) -> str:
 
 
 def _hash(text: str) -> str:
-    """A content policy's name for an inline script or style; source: Content Security Policy Level 3, 2.3.1."""
+    """A content policy's name for an inline script or style (Content Security Policy Level 3, 2.3.1)."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}'"
 
 

@@ -14,11 +14,10 @@ const SCALE = ".scale";
  * Throws an Error that says what is wrong with a damaged file.
  */
 export function readTensors(buffer) {
-  const header = readHeader(buffer);
+  const { __metadata__: _, ...header } = readHeader(buffer);
   const begin = 8 + headerLength(buffer);
   const raw = new Map();
   for (const [name, { dtype, shape, data_offsets: [start, stop] }] of Object.entries(header)) {
-    if (name === "__metadata__") continue;
     const count = shape.reduce((product, length) => product * length, 1);
     if (!(dtype in BYTES)) throw new Error(`model.safetensors: ${name} has the type ${dtype}; export the model again`);
     if (stop - start !== count * BYTES[dtype] || start < 0 || begin + stop > buffer.byteLength) {

@@ -35,7 +35,7 @@ const FEATURES = {
 
 export class Units {
   constructor(page) {
-    Object.assign(this, { page, characters: [], activations: null, rows: [], unit: 0 });
+    Object.assign(this, { page, characters: [], activations: null, rows: [], unit: 0, correlation: null });
     const { hidden, layers } = page.about.config.model;
     this.hidden = hidden;
     $("unit").max = hidden - 1;
@@ -68,10 +68,10 @@ export class Units {
 
   choose(unit) {
     if (!(unit >= 0 && unit < this.hidden)) return;
-    this.unit = Math.floor(unit);
+    Object.assign(this, { unit: Math.floor(unit), correlation: null });
     $("find").value = "";
-    this.show();
     this.page.inside.colour("unit");
+    this.show();
   }
 
   /** Choose the unit whose activation correlates most, either way, with a feature of the text. */
@@ -83,10 +83,10 @@ export class Units {
       const found = correlation(this.course(unit), wanted);
       if (Math.abs(found) > Math.abs(most)) [best, most] = [unit, found];
     }
-    if (!most) return ($("unit-status").textContent = say(this.characters.length ? "not_found" : "no_text"));
-    this.choose(best);
+    if (most) this.choose(best);
+    Object.assign(this, { correlation: most });
     $("find").value = feature;
-    return ($("unit-status").textContent = say("found", { unit: best, correlation: number(most, 2) }));
+    this.show();
   }
 
   show() {
@@ -97,13 +97,21 @@ export class Units {
     $("find").value = value;
     const course = this.course(this.unit);
     $("map").hidden = !course.length;
-    const [least, most] = [Math.min(...course), Math.max(...course)].map((value) => number(value, 2));
-    $("unit-status").textContent = course.length ? say("unit_range", { unit: this.unit, least, most }) : say("no_text");
+    $("unit-status").textContent = this.told(course);
     if (course.length) this.draw();
     if (this.page.inside.coloured === "unit") {
       const before = this.characters.length - course.length;
       this.page.editor.colour([...new Array(before).fill(0), ...course]);
     }
+  }
+
+  told(course) {
+    if (!course.length) return say("no_text");
+    if (this.correlation === 0) return say("not_found");
+    const { unit } = this;
+    if (this.correlation) return say("found", { unit, correlation: number(this.correlation, 2) });
+    const [least, most] = [Math.min(...course), Math.max(...course)].map((value) => number(value, 2));
+    return say("unit_range", { unit, least, most });
   }
 
   draw() {

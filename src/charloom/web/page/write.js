@@ -114,7 +114,8 @@ export class Write {
     if (focused) to.focus();
     if (!is) this.job = 0;
     this.page.editor.area.readOnly = is;
-    for (const id of ["undo", "redo", "clear"]) $(id).disabled = is;
+    $("clear").disabled = is;
+    this.page.settle();
     if (is) this.page.status("writing");
   }
 
