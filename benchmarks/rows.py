@@ -18,7 +18,8 @@ class Rows:
         FOLDER.mkdir(exist_ok=True)
         self._path = FOLDER / f"{name}.jsonl"
         lines = self._path.read_text("utf-8").splitlines() if self._path.exists() else []
-        self.found: dict[str, dict[str, Any]] = {row["row"]: row for row in map(json.loads, lines)}
+        found: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        self.found = {row["row"]: row for row in found}
 
     def measure(self, name: str, work: Callable[..., dict[str, Any]], *arguments: object) -> dict[str, Any]:
         """The row of that name: `work(*arguments)` now, unless it stands in the file."""

@@ -58,12 +58,12 @@ class CharacterModel:
     def __init__(self, model: Model, path: Path | None = None, precision: str = "float32") -> None:
         self.model = model
         self.path = path
-        self._precision = precision
+        self.precision = precision
 
     @cached_property
     def generator(self) -> Generator:
         """The runtime, compiled or loaded on first use."""
-        return Generator(self.model, self._precision)  # type: ignore[arg-type]
+        return Generator(self.model, self.precision)  # type: ignore[arg-type]
 
     def settings(self, **options: Any) -> SamplerConfig:
         """The model's default sampling settings, with these over them; raises UsageError."""

@@ -21,6 +21,7 @@ from charloom import api
 from charloom.errors import RunError, UsageError
 from charloom.model.folder import replace_file, to_json
 from charloom.settings import Settings
+from charloom.training.events import Finished
 
 RESULT = "result.json"
 
@@ -154,7 +155,7 @@ def _train(
         yield event
         if isinstance(event, api.Prepared):
             parameters = event.model.parameters(len(event.corpus.vocabulary))
-        elif type(event).__name__ == "Finished":
+        elif isinstance(event, Finished):
             if stop():
                 return None
             speed = event.characters / event.seconds

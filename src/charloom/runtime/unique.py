@@ -11,7 +11,7 @@ PATIENCE = 1000  # refusals in a row after which a model is taken to have said a
 
 
 class Unique:
-    """Of `samples`, in their order, those whose text is neither in `known` nor came before.
+    """Of `samples`, in their order, those whose text, prompt included, is neither in `known` nor came before.
 
     Ends when `samples` does, or after `patience` refusals in a row (`exhausted` is then true). `refused`
     counts all refusals. A text is remembered by 16 bytes, whatever its length.
@@ -28,7 +28,7 @@ class Unique:
     def __iter__(self) -> Iterator[Sample]:
         in_a_row = 0
         for sample in self._samples:
-            digest = _digest(sample.text)
+            digest = _digest(sample.prompt + sample.text)
             if digest not in self._seen:
                 self._seen.add(digest)
                 in_a_row = 0

@@ -1,0 +1,181 @@
+"""Many texts into one file: in order, in constant memory, and after an interruption from where it stopped.
+
+While it is written, the file is called OUT.part; OUT.part.json says how much of it counts and which
+sample comes next. Text number i is sample number i, whatever the batch, so a resumed file is the same.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from charloom.api import CharacterModel, record
+from charloom.errors import RunError, UsageError
+from charloom.model.folder import replace_file, to_json
+from charloom.runtime.novel import Novel
+from charloom.runtime.passages import Passages
+from charloom.runtime.sample import Sample
+from charloom.runtime.unique import Unique
+from charloom.text.corpus import Part
+
+FORMATS = (".txt", ".csv", ".jsonl")
+COLUMNS = ("text", "prompt", "temperature", "seed", "stream", "finish_reason", "characters")
+FLUSHED = 256  # texts between two writes: what an interruption may cost
+
+
+@dataclass
+class Progress:
+    """How much is written: `written` texts, `size` bytes of the file, `stream` the next sample's number."""
+
+    written: int = 0
+    size: int = 0
+    stream: int = 0
+    refused: int = 0
+    exhausted: bool = False
+
+
+def write(
+    model: CharacterModel,
+    out: Path,
+    *,
+    count: int,
+    prompt: str = "",
+    options: dict[str, Any],
+    unique: bool = False,
+    novel: int = 0,
+    training: Part | None = None,
+) -> Iterator[Progress]:
+    """Write `count` texts into `out` (.txt, .csv or .jsonl, each also .gz); yields after every write.
+
+    `unique` refuses a text that was already written or is a document of `training`, and ends early when
+    no new ones come; `novel` keeps passages of so many characters of `training` out. Raises UsageError
+    for another ending, RunError where `out` exists, or its parts belong to other settings.
+    """
+    layout = Layout(out, lines="\n" not in model.model.vocabulary.characters)
+    settings = model.settings(**options)
+    part, notes = out.with_name(out.name + ".part"), out.with_name(out.name + ".part.json")
+    if out.exists():
+        raise RunError(f"{out}: exists; choose another --out, or remove it")
+    asked = json.loads(
+        json.dumps([asdict(settings), prompt, unique, novel, model.precision, dict(model.metrics)])
+    )
+    progress = _resume(part, notes, asked)
+    samples: Iterable[Sample] = model.generator.sample_many(
+        [prompt], settings=settings, n=None if unique else count, first=progress.stream
+    )
+    if novel and training is not None:
+        samples = map(Novel(model.generator, Passages.of(training), novel, settings), samples)
+    chosen = None
+    if unique:
+        known = training.texts() if training is not None and training.documents is not None else ()
+        chosen = Unique(samples, _both(known, layout.read(part)))
+        samples = islice(chosen, count - progress.written)
+    before = progress.refused
+    try:
+        for block in _blocks(samples):
+            if not part.exists():
+                part.write_bytes(layout.bytes(layout.header()))
+            with part.open("ab") as file:
+                file.write(layout.bytes("".join(map(layout.line, block))))
+                progress.size = file.tell()
+            progress.written += len(block)
+            progress.stream = block[-1].stream + 1
+            progress.refused = before + (chosen.refused if chosen else 0)
+            replace_file(notes, to_json({"asked": asked, **asdict(progress)}))
+            yield progress
+        if chosen:
+            progress.refused, progress.exhausted = before + chosen.refused, chosen.exhausted
+        if not part.exists():  # not a single new text came
+            part.write_bytes(layout.bytes(layout.header()))
+        part.replace(out)
+        notes.unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"{part}: cannot be written ({error.strerror}); make room, and the same command goes on"
+        ) from error
+    yield progress
+
+
+class Layout:
+    """How texts lie in a file of that ending.
+
+    A .txt holds a text a line; where the model writes line ends, an empty line stands between texts.
+    """
+
+    def __init__(self, out: Path, *, lines: bool) -> None:
+        suffixes = out.suffixes
+        self.packed = bool(suffixes) and suffixes[-1] == ".gz"
+        self.kind = ["", *suffixes][-2 if self.packed else -1]
+        if self.kind not in FORMATS:
+            raise UsageError(
+                f"{out}: the ending says no format; use {', '.join(FORMATS)}, each also with .gz"
+            )
+        self._between = "\n" if lines else "\n\n"
+
+    def header(self) -> str:
+        """What stands before the first text."""
+        return ",".join(COLUMNS) + "\r\n" if self.kind == ".csv" else ""
+
+    def line(self, sample: Sample) -> str:
+        """One text."""
+        if self.kind == ".txt":
+            return sample.prompt + sample.text + self._between
+        found = record(sample)
+        if self.kind == ".jsonl":
+            return json.dumps(found) + "\n"
+        line = io.StringIO(newline="")
+        csv.writer(line).writerow([found[column] for column in COLUMNS])
+        return line.getvalue()
+
+    def bytes(self, text: str) -> bytes:
+        """As it goes to disk; packed files may be appended to, member after member."""
+        data = text.encode("utf-8", "backslashreplace")
+        return gzip.compress(data, mtime=0) if self.packed and data else data
+
+    def read(self, part: Path) -> Iterator[str]:
+        """The texts that a file already holds, each with its prompt."""
+        if not part.exists():
+            return
+        opened = gzip.open if self.packed else open
+        with opened(part, "rt", encoding="utf-8", newline="") as file:
+            if self.kind == ".txt":
+                text = file.read()
+                yield from text.split(self._between)[:-1]
+            elif self.kind == ".jsonl":
+                yield from (line["prompt"] + line["text"] for line in map(json.loads, file))
+            else:
+                yield from (row["prompt"] + row["text"] for row in csv.DictReader(file))
+
+
+def _resume(part: Path, notes: Path, asked: Any) -> Progress:
+    """Where an interrupted writing of the same texts stopped; what came after its last note is cut off."""
+    if not part.exists() or not notes.exists():
+        part.unlink(missing_ok=True)
+        return Progress()
+    found = json.loads(notes.read_text("utf-8"))
+    if found.pop("asked") != asked:
+        raise RunError(
+            f"{part}: holds texts of other settings; remove it, repeat its command, or choose another --out"
+        )
+    progress = Progress(**found)
+    with part.open("r+b") as file:
+        file.truncate(progress.size)
+    return progress
+
+
+def _blocks(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
+    remaining = iter(samples)
+    while block := list(islice(remaining, FLUSHED)):
+        yield block
+
+
+def _both(first: Iterable[str], second: Iterable[str]) -> Iterator[str]:
+    yield from first
+    yield from second
