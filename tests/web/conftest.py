@@ -1,0 +1,181 @@
+"""Debian's Chromium, pages that may ask for nothing from outside, and small models with random weights."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+
+from charloom.export import html, module
+from charloom.model import folder
+from charloom.model.config import ModelConfig
+from charloom.model.folder import Model
+from charloom.text.vocabulary import Vocabulary
+
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+]
+ORIGIN = "http://charloom.test"  # no such host: what it serves comes from the test itself
+LETTERS = "etaoin shrdluc\n.,'\"()ABCmwfgypbvkxjqz-"
+WEB = Path(html.__file__).parents[1] / "web"
+CURVE = [
+    {"step": 0, "seconds": 1.0, "loss": None, "nats": 3.5},
+    {"step": 90, "seconds": 61.0, "loss": 2.1, "nats": 2.25},
+]
+
+MakeFolder = Callable[..., tuple[Path, Model]]
+Open = Callable[..., Page]
+
+
+def random_model(
+    cell: str = "lstm",
+    *,
+    layers: int = 1,
+    hidden: int = 24,
+    embedding: int = 8,
+    vocabulary: Vocabulary | None = None,
+    specials: tuple[str, ...] = ("<bos>", "<eos>", "<byte>"),
+    **described: Any,
+) -> Model:
+    vocabulary = vocabulary or Vocabulary.of_characters(LETTERS, specials)
+    config = ModelConfig(cell=cell, layers=layers, hidden=hidden, embedding=embedding)  # type: ignore[arg-type]
+    random = np.random.default_rng(0)
+    weights = {
+        name: random.normal(0, 1.5 / np.sqrt(shape[-1]) if len(shape) > 1 else 0.3, shape).astype(np.float32)
+        for name, shape in config.weight_shapes(len(vocabulary)).items()
+    }
+    weights["output.weight"] *= 3  # far from uniform, so that a wrong logit shows in the text
+    if vocabulary.eos is not None:
+        weights["output.bias"][vocabulary.eos] -= 6  # texts long enough to look at
+    if not embedding:
+        weights["embedding.weight"] = np.eye(len(vocabulary), dtype=np.float32)
+    return Model(config=config, vocabulary=vocabulary, weights=weights, **described)
+
+
+@pytest.fixture(scope="session")
+def make_folder(tmp_path_factory: pytest.TempPathFactory) -> MakeFolder:
+    """`make_folder(cell, layers=, hidden=, …, card=)`: a model folder on disk and the model in it."""
+
+    def make(*arguments: Any, card: str = "# A model\n\n- of: tests\n", **options: Any) -> tuple[Path, Model]:
+        model = random_model(*arguments, **options)
+        path = tmp_path_factory.mktemp("model")
+        folder.create(
+            path,
+            config=model.config,
+            vocabulary=model.vocabulary,
+            card=card,
+            sampling=model.sampling,
+            provenance=model.provenance,
+        )
+        folder.write_weights(path, model.weights, model.metrics)
+        return path, model
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("chromium is not installed, and the page is tested in it: apt-get install chromium")
+        pytest.skip("chromium is not installed: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_context(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
+    """A context a call; afterwards the test fails if any page asked for something outside, or complained."""
+    expect.set_options(timeout=20_000)  # the machine may be busy
+    contexts: list[BrowserContext] = []
+    outside: list[str] = []
+    complaints: list[str] = []
+
+    def make(**options: Any) -> BrowserContext:
+        context = browser.new_context(**{"locale": "en-GB", "offline": True, **options})
+        context.on(
+            "request",
+            lambda request: (
+                None
+                if request.url.startswith(("file:", "blob:", "data:", ORIGIN))
+                else outside.append(request.url)
+            ),
+        )
+        context.on("weberror", lambda error: complaints.append(str(error.error)))
+        context.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
+        contexts.append(context)
+        return context
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert outside == []
+    assert complaints == []
+
+
+@pytest.fixture
+def lab(open_context: Callable[..., BrowserContext]) -> Open:
+    """`lab(folder)`: a page that can import /web/engine/*.js, and /model/charloom.js of that model's export."""
+
+    def make(source: Path | None = None, precision: str = "float32") -> Page:
+        page = open_context(offline=False).new_page()
+        if source is not None:
+            module.write(folder.read(source), source, source / "js", precision)  # type: ignore[arg-type]
+
+        def serve(route: Route) -> None:
+            path = route.request.url.removeprefix(ORIGIN)
+            if path.startswith("/web/"):
+                route.fulfill(path=WEB / path.removeprefix("/web/"))
+            elif path.startswith("/model/") and source is not None:
+                route.fulfill(path=source / "js" / path.removeprefix("/model/"))
+            else:
+                route.fulfill(body="<!doctype html>", content_type="text/html")
+
+        page.route(f"{ORIGIN}/**", serve)
+        page.goto(ORIGIN)
+        return page
+
+    return make
+
+
+@pytest.fixture
+def open_page(open_context: Callable[..., BrowserContext], make_folder: MakeFolder, tmp_path: Path) -> Open:
+    """`open_page(name=, view=, precision=, …)`: the one-file export of a small model, opened from the disk."""
+
+    def make(
+        *,
+        name: str = "tests",
+        view: str = "write",
+        precision: str = "float32",
+        source: Path | None = None,
+        viewport: dict[str, int] | None = None,
+        **context: Any,
+    ) -> Page:
+        source = source or make_folder(sampling={"length": 60}, metrics={"nats": 2.25})[0]
+        out = tmp_path / "model.html"
+        html.write(folder.read(source), source, out, name=name, precision=precision, curve=CURVE)  # type: ignore[arg-type]
+        page = open_context(viewport=viewport or {"width": 1200, "height": 900}, **context).new_page()
+        page.goto(out.as_uri())
+        expect(page.locator("#status")).not_to_have_text("Loading the model…")
+        expect(page.locator("#write")).to_be_enabled()
+        if view != "write":
+            page.locator(f"#tab-{view}").click()
+        return page
+
+    return make

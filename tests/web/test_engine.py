@@ -1,0 +1,295 @@
+"""The engine in Chromium against the runtime: logits, texts, chance, bytes, files."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Error, Page
+
+from charloom.export.precision import SCALE, weights
+from charloom.model.folder import Model
+from charloom.runtime.generator import Generator
+from charloom.runtime.options import SamplerConfig
+from charloom.text.vocabulary import Vocabulary
+
+VECTORS = json.loads(
+    (Path(__file__).parents[1] / "runtime" / "draw_vectors.json").read_text(encoding="utf-8")
+)
+TEXT = 'the rain\n"is heavy" (and cold) é 😀 to.'
+LOADED = "(await import('/model/charloom.js').then(({ load }) => load('/model')))"
+
+MakeFolder = Callable[..., tuple[Path, Model]]
+Lab = Callable[..., Page]
+
+
+def ask(page: Page, expression: str, argument: Any = None) -> Any:
+    """The value of a JavaScript expression in which `model` is the model and `x` the argument."""
+    return page.evaluate(f"async (x) => {{ const model = {LOADED}; return {expression}; }}", argument)
+
+
+def generated(page: Page, prompt: str, **options: Any) -> str:
+    return str(ask(page, "model.generate(x)", {"prompt": prompt, **options}))
+
+
+def test_the_draw_follows_the_vectors(lab: Lab) -> None:
+    page = lab()
+    u, picked = page.evaluate(
+        """async ({ uniform, pick }) => {
+          const draw = await import("/web/engine/draw.js");
+          return [
+            uniform.map(({ seed, stream, t, candidate }) => draw.uniform(seed, stream, t, candidate) * 2 ** 24),
+            pick.map(({ weights, numerator }) => draw.pick(Float32Array.from(weights), numerator / 2 ** 24)),
+          ];
+        }""",
+        VECTORS,
+    )
+    assert u == [case["numerator"] for case in VECTORS["uniform"]]
+    assert picked == [case["id"] for case in VECTORS["pick"]]
+
+
+@pytest.mark.parametrize(
+    ("cell", "layers", "hidden", "embedding"),
+    [("lstm", 1, 24, 8), ("gru", 2, 13, 8), ("rnn", 1, 16, 0), ("lstm", 3, 7, 0), ("gru", 1, 24, 8)],
+)
+def test_logits_and_greedy_text_are_the_runtime_s(
+    lab: Lab, make_folder: MakeFolder, cell: str, layers: int, hidden: int, embedding: int
+) -> None:
+    source, model = make_folder(cell, layers=layers, hidden=hidden, embedding=embedding)
+    generator = Generator(model)
+    page = lab(source)
+    rng = np.random.default_rng(1)
+    initial = np.tanh(rng.normal(size=model.config.state_shape())).astype(np.float32)
+    for start in (np.zeros_like(initial), initial):
+        found = ask(
+            page,
+            "Array.from(model.prime(x.text, model.begin(x.initial)).logits)",
+            {"text": TEXT, "initial": start.ravel().tolist()},
+        )
+        np.testing.assert_allclose(found, generator.prime(TEXT, initial=start).logits, atol=1e-4)
+    nats = ask(page, "model.score(x)", TEXT)
+    scores = next(generator.score([model.vocabulary.encode(TEXT)]))
+    np.testing.assert_allclose(nats, -scores.log_probabilities, atol=1e-4)
+    greedy = SamplerConfig(temperature=0, length=2000, ignore_eos=True)
+    text = generator.sample(TEXT, settings=greedy).text
+    assert len(text) == 2000
+    assert generated(page, TEXT, temperature=0, length=2000, ignore_eos=True) == text
+
+
+OPTIONS: list[dict[str, Any]] = [
+    {"temperature": 0.8, "seed": 7},
+    {"temperature": 1.7, "seed": 2**32 - 1, "top_k": 9},
+    {"temperature": 1.2, "seed": 3, "top_p": 0.8},
+    {"temperature": 1.5, "seed": 4, "min_p": 0.1},
+    {"temperature": 1.3, "seed": 5, "top_k": 20, "top_p": 0.95, "min_p": 0.02},
+    {"temperature": 1.0, "seed": 6, "frequency_penalty": 0.3, "presence_penalty": 0.5},
+    {"temperature": 0, "no_repeat": 3},
+    {"temperature": 1.0, "seed": 8, "bias": {"e": 2.5, "t": -3.0}, "ban": "oi", "ignore_eos": True},
+    {"temperature": 1.0, "seed": 9, "only": "abc etn"},
+    {"temperature": 1.0, "seed": 10, "stop": ["th", "e "]},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "+".join(options))
+def test_the_same_options_and_seed_give_the_same_text(
+    lab: Lab, make_folder: MakeFolder, options: dict[str, Any]
+) -> None:
+    source, model = make_folder()
+    page = lab(source)
+    generator = Generator(model)
+    for stream in (0, 3):
+        wanted = {**options, "stop": tuple(options.get("stop", ())), "length": 200}
+        sample = generator.sample("the rain ", settings=SamplerConfig(**wanted), stream=stream)
+        assert generated(page, "the rain ", **options, length=200, stream=stream) == sample.text
+
+
+def test_the_model_s_own_settings_are_the_defaults(lab: Lab, make_folder: MakeFolder) -> None:
+    source, model = make_folder(sampling={"temperature": 0.5, "length": 33})
+    expected = Generator(model).sample("the ", settings=SamplerConfig(temperature=0.5, length=33)).text
+    assert generated(lab(source), "the ") == expected
+
+
+def test_a_text_in_pieces_tells_why_it_ended(lab: Lab, make_folder: MakeFolder) -> None:
+    source, _ = make_folder()
+    pieces, reason = ask(
+        lab(source),
+        """(() => {
+          const stream = model.stream({ prompt: "a", length: 50, stop: ["qqqq"] });
+          const pieces = [];
+          for (;;) {
+            const { value, done } = stream.next();
+            if (done) return [pieces, value];
+            pieces.push(value);
+          }
+        })()""",
+    )
+    assert reason == "length"
+    assert len("".join(pieces)) == 50
+    assert len(pieces) > 20
+
+
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+def test_coarser_weights_are_what_the_file_says(lab: Lab, make_folder: MakeFolder, precision: str) -> None:
+    source, model = make_folder("gru", layers=2)
+    rounded = dict(model.weights)
+    for name, matrix in model.weights.items():
+        if matrix.ndim == 2 and precision == "float16":
+            rounded[name] = matrix.astype(np.float16).astype(np.float32)
+        elif matrix.ndim == 2:
+            scale = np.abs(matrix).max(axis=1, keepdims=True) / np.float32(127)
+            rounded[name] = (np.rint(matrix / scale) * scale).astype(np.float32)
+    generator = Generator(replace(model, weights=rounded))
+    page = lab(source, precision)
+    found = ask(page, "Array.from(model.prime(x).logits)", TEXT)
+    np.testing.assert_allclose(found, generator.prime(TEXT).logits, atol=1e-4)
+    assert not np.allclose(found, Generator(model).prime(TEXT).logits, atol=1e-4)
+
+
+def test_tensors_may_lie_at_any_byte(lab: Lab, make_folder: MakeFolder) -> None:
+    source, model = make_folder()
+    page = lab(source)
+    path = source / "js" / "model.safetensors"
+    content = path.read_bytes()
+    (size,) = struct.unpack("<Q", content[:8])
+    header = content[8 : 8 + size] + b" "
+    path.write_bytes(struct.pack("<Q", len(header)) + header + content[8 + size :])
+    found = ask(page, "Array.from(model.prime(x).logits)", TEXT)
+    np.testing.assert_allclose(found, Generator(model).prime(TEXT).logits, atol=1e-4)
+
+
+def damaged(content: bytes, how: str) -> bytes:
+    (size,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + size])
+    if how == "cut in the header":
+        return content[:20]
+    if how == "cut in the numbers":
+        return content[:-9]
+    if how == "a tensor left out":
+        del header["output.bias"]
+    if how == "another type":
+        header["output.bias"]["dtype"] = "F64"
+    if how == "another shape":
+        header["output.bias"]["shape"] = [1, header["output.bias"]["shape"][0]]
+    if how == "no scale":
+        del header["output.weight" + SCALE]
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + content[8 + size :]
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("cut in the header", "cut short"),
+        ("cut in the numbers", "does not fit its place"),
+        ("a tensor left out", "output.bias is not of shape"),
+        ("another type", "has the type F64"),
+        ("another shape", "output.bias is not of shape"),
+        ("no scale", "has no scale a row"),
+    ],
+)
+def test_a_damaged_file_is_told(lab: Lab, make_folder: MakeFolder, how: str, told: str) -> None:
+    source, _ = make_folder()
+    page = lab(source, "int8")
+    path = source / "js" / "model.safetensors"
+    path.write_bytes(damaged(path.read_bytes(), how))
+    with pytest.raises(Error, match=told):
+        ask(page, "1")
+
+
+def test_a_later_format_is_told(lab: Lab, make_folder: MakeFolder) -> None:
+    source, _ = make_folder()
+    page = lab(source)
+    path = source / "js" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "format": 2}), "utf-8")
+    with pytest.raises(Error, match="format 2"):
+        ask(page, "1")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"temperature": -1}, "temperature is -1"),
+        ({"length": 1.5}, "whole number"),
+        ({"top_p": 0}, "top_p is 0"),
+        ({"heat": 2}, "no option heat"),
+        ({"ban": "é"}, "does not know"),
+        ({"only": "a", "ban": "a"}, "no character to draw"),
+        ({"stop": [""]}, "a stop string is empty"),
+    ],
+)
+def test_a_wrong_option_is_told(
+    lab: Lab, make_folder: MakeFolder, options: dict[str, Any], told: str
+) -> None:
+    source, _ = make_folder()
+    with pytest.raises(Error, match=told):
+        generated(lab(source), "a", **options)
+
+
+def test_a_model_without_a_beginning_needs_a_prompt(lab: Lab, make_folder: MakeFolder) -> None:
+    source, model = make_folder(specials=())
+    page = lab(source)
+    with pytest.raises(Error, match="needs some text"):
+        generated(page, "")
+    with pytest.raises(Error, match="does not know the character"):
+        generated(page, "é")
+    nats = ask(page, "model.score(x)", "the ")
+    scores = next(Generator(model).score([model.vocabulary.encode("the ")])).log_probabilities
+    np.testing.assert_allclose(nats[1:], -scores[1:], atol=1e-4)
+    assert np.isnan(nats[0])
+    assert np.isnan(scores[0])
+
+
+def test_bytes_never_come_in_halves(lab: Lab, make_folder: MakeFolder) -> None:
+    source, model = make_folder(vocabulary=Vocabulary.of_bytes(("<bos>",)))
+    settings = SamplerConfig(temperature=1.5, length=80, seed=1)
+    expected = Generator(model).sample("é😀", settings=settings).text
+    page = lab(source)
+    pieces = ask(page, "[...model.stream(x)]", {"prompt": "é😀", "temperature": 1.5, "length": 80, "seed": 1})
+    assert "".join(pieces) == expected
+    assert len(expected) == 80
+
+
+def test_any_bytes_decode_as_in_python(lab: Lab, make_folder: MakeFolder) -> None:
+    source, model = make_folder(vocabulary=Vocabulary.of_bytes())
+    random = np.random.default_rng(2)
+    heads = [0x41, 0x80, 0xBF, 0xC0, 0xC2, 0xE0, 0xED, 0xEF, 0xF0, 0xF4, 0xF5, 0xA0, 0x9F, 0x90]
+    cases = [random.choice(heads, size=random.integers(1, 9)).tolist() for _ in range(3000)]
+    cases += [list("é😀\ud800x".encode("utf-8", "surrogatepass"))]
+    found = ask(
+        lab(source),
+        """x.map((ids) => {
+          const decoder = model.vocabulary.decoder();
+          const text = ids.map((id) => decoder.feed(id)).join("") + decoder.flush();
+          return Array.from({ length: text.length }, (_, at) => text.charCodeAt(at));
+        })""",
+        cases,
+    )
+    for case, units in zip(cases, found, strict=True):
+        expected = model.vocabulary.decode(case).encode("utf-16-le", "surrogatepass")
+        assert units == list(struct.unpack(f"<{len(expected) // 2}H", expected)), case
+
+
+def test_any_text_has_the_ids_of_python(lab: Lab, make_folder: MakeFolder) -> None:
+    source, model = make_folder()
+    texts = ["", TEXT, "ñ\u0301", "👩‍👩‍👧", "\U0010ffff\x00", "שלום عالم 漢字"]
+    found = ask(lab(source), "x.map((text) => Array.from(model.vocabulary.encode(text)))", texts)
+    assert found == [model.vocabulary.encode(text).tolist() for text in texts]
+
+
+def test_one_hot_models_leave_their_identity_out() -> None:
+    from safetensors.numpy import load
+
+    vocabulary = Vocabulary.of_characters("ab")
+    from charloom.model.config import ModelConfig
+
+    config = ModelConfig(hidden=2, embedding=0)
+    arrays = {name: np.ones(shape, np.float32) for name, shape in config.weight_shapes(2).items()}
+    kept = load(weights(Model(config=config, vocabulary=vocabulary, weights=arrays), "int8"))
+    assert "embedding.weight" not in kept
+    assert {"output.weight", "output.weight" + SCALE} <= kept.keys()
