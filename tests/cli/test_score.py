@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -11,7 +13,11 @@ import pytest
 
 from charloom.cli.arriving import MOST, arriving
 
-LINES = ["The fog comes on little cat feet and sits", "looking over harbour and city on silent", "ЖЖЖ 漢字漢字漢字"]
+LINES = [
+    "The fog comes on little cat feet and sits",
+    "looking over harbour and city on silent",
+    "ЖЖЖ 漢字漢字漢字",
+]
 
 
 @pytest.fixture
@@ -42,15 +48,17 @@ def test_json_holds_the_surprise_of_each_character(quick, trained, log):
         assert record["bits"] / (len(line) + 1) == pytest.approx(record["bits_per_character"], abs=0.01)
 
 
-def test_only_what_is_stranger_than_the_threshold(quick, trained, log):
+def test_only_what_is_stranger_than_the_threshold(quick, trained, log, tmp_path):
+    shutil.copy(trained.parent / "verse.txt", tmp_path)  # it is named by a relative path
     scores = [float(row[1]) for row in rows(quick("score", trained, log).out)]
     middle = sorted(scores)[1]
     assert [float(row[1]) for row in rows(quick("score", trained, log, "--above", middle).out)] == [
         max(scores)
     ]
     held_out = quick("score", trained, log, "--above", "p90")
-    assert [row[3] for row in rows(held_out.out)] == ["ЖЖЖ 漢字漢字漢字"]
-    assert "p90 is " in held_out.err
+    value = float(re.search(r"p90 is ([\d.]+) bits", held_out.err)[1])
+    assert [float(row[1]) for row in rows(held_out.out)] == [each for each in scores if each > value]
+    assert "ЖЖЖ" in held_out.out
     assert "lines of the test part of verse" in held_out.err
     too_fine = quick("score", trained, log, "--above", "p99.999")
     assert (too_fine.code, too_fine.out) == (2, "")

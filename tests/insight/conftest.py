@@ -29,6 +29,12 @@ def generator(vocabulary: Vocabulary, cell: str, hidden: int, weights: Mapping[s
 
 
 @pytest.fixture
+def build() -> Make:
+    """`build(vocabulary, cell, hidden, weights)`."""
+    return generator
+
+
+@pytest.fixture
 def successor() -> Make:
     """`successor(letters)`: after each letter it expects the next, after the last one the first."""
 
