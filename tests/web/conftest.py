@@ -131,7 +131,7 @@ def open_context(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
 
 @pytest.fixture
 def lab(open_context: Callable[..., BrowserContext]) -> Open:
-    """`lab(folder)`: a page that can import /web/engine/*.js, and /model/charloom.js of that model's export."""
+    """`lab(folder)`: a page that can import /web/engine/*.js, and /model/charloom.js beside that model."""
 
     def make(source: Path | None = None, precision: str = "float32") -> Page:
         page = open_context(offline=False).new_page()
@@ -156,7 +156,7 @@ def lab(open_context: Callable[..., BrowserContext]) -> Open:
 
 @pytest.fixture
 def open_page(open_context: Callable[..., BrowserContext], make_folder: MakeFolder, tmp_path: Path) -> Open:
-    """`open_page(name=, view=, precision=, …)`: the one-file export of a small model, opened from the disk."""
+    """`open_page(name=, view=, precision=, …)`: the one-file export of a small model, from the disk."""
 
     def make(
         *,
