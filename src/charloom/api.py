@@ -24,6 +24,7 @@ from charloom.settings import Settings
 from charloom.text import corpus as corpus_room
 from charloom.text.config import DOCUMENTS, Progress
 from charloom.text.corpus import Corpus
+from charloom.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from charloom.training.config import TrainConfig
@@ -219,11 +220,16 @@ def training(
                 provenance=corpus.provenance,
             )
             write_settings()
+            nothing = {"step": 0, "nats": None, "characters": 0}
+            folder.write_weights(
+                run, trainer.network.to_weights(), nothing
+            )  # whoever kills it now can load it
         yield Prepared(run, corpus, model_config, train_config, choice.reasons)
         yield from map(Warned, warnings)
-        prompt = _prompt(corpus)
+        prompt = beginning(corpus.vocabulary)
         _warm(model_config, corpus, prompt)
         for event in trainer.train():
+            new = False
             if isinstance(event, SampleDue):
                 sample = _draw(model_config, corpus, event.weights, prompt, train_config.seed)
                 runs.append(run / runs.SAMPLES, {"step": event.step, **record(sample)})
@@ -236,7 +242,7 @@ def training(
                 write_settings()
             yield event
     except BaseException:
-        if new and not (run / folder.WEIGHTS).exists():  # it came to nothing
+        if new:  # it came to nothing
             runs.discard(run)
         raise
 
@@ -252,6 +258,14 @@ def record(sample: Sample) -> dict[str, Any]:
         "finish_reason": sample.finish_reason,
         "characters": sample.characters,
     }
+
+
+def beginning(vocabulary: Vocabulary) -> str:
+    """A prompt to begin with: none where there is `<bos>`, else the lesson's, or a known character."""
+    if vocabulary.bos is not None:
+        return ""
+    known = set(vocabulary.characters)
+    return next((prompt for prompt in PROMPTS if set(prompt) <= known), str(vocabulary.characters[0]))
 
 
 def _known(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -272,15 +286,6 @@ def _warm(config: ModelConfig, corpus: Corpus, prompt: str) -> None:
     if not config.embedding:
         weights["embedding.weight"] = np.eye(len(corpus.vocabulary), dtype=np.float32)
     _draw(config, corpus, weights, prompt, seed=0)
-
-
-def _prompt(corpus: Corpus) -> str:
-    """Nothing where the model can begin by itself; else a prompt of the lesson, or its first character."""
-    vocabulary = corpus.vocabulary
-    if vocabulary.bos is not None:
-        return ""
-    known = set(vocabulary.characters)
-    return next((prompt for prompt in PROMPTS if set(prompt) <= known), str(vocabulary.characters[0]))
 
 
 def _number(value: Any) -> Any:

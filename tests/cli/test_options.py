@@ -23,16 +23,20 @@ TIMES = re.compile(r'"(seconds|reason|path)": [^,}]+|\d+:\d\d|^(on|run) .*|secon
 
 @dataclass(frozen=True)
 class Effect:
-    """What is typed without the option and with it; `where` the difference must show: out, err or a file."""
+    """What is typed without the option and with it; `where` the difference must show: out, err or a file.
+
+    `fed` comes through standard input.
+    """
 
     without: str
     with_it: str
     where: str = "out"
+    fed: str = ""
 
 
 TRAIN = "train text.txt --steps 2 --hidden 4 --out new"
 TABLE = "train items.csv --text title --steps 2 --hidden 4 --out new"
-WRITE = "sample run --length 60"
+WRITE = "sample run --length 60 --ignore-eos"
 TEXT, SETTINGS = "new/vocab.json", "new/config.toml"
 
 EFFECTS: Mapping[str, Mapping[str, Effect]] = {
@@ -46,7 +50,7 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "--cell": Effect(TRAIN, f"{TRAIN} --cell gru", "new/config.json"),
         "--layers": Effect(TRAIN, f"{TRAIN} --layers 2", "new/config.json"),
         "--hidden": Effect(TRAIN, f"{TRAIN} --hidden 5", "new/config.json"),
-        "--documents": Effect(TRAIN, f"{TRAIN} --documents whole", "new/config.json"),
+        "--documents": Effect(TRAIN, f"{TRAIN} --documents line", "new/config.json"),
         "--unit": Effect(TRAIN, f"{TRAIN} --unit byte", TEXT),
         "--text": Effect(TABLE, TABLE.replace("title", "body"), TEXT),
         "--fractions": Effect(TRAIN, f"{TRAIN} --fractions 50/25/25", "new/config.json"),
@@ -79,32 +83,42 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "--prompt": Effect(WRITE, f"{WRITE} --prompt cats"),
         "--prompt-file": Effect(WRITE, f"{WRITE} --prompt-file prompt.txt"),
         "-n": Effect(WRITE, f"{WRITE} -n 2"),
-        "--length": Effect(WRITE, "sample run --length 61 --ignore-eos"),
+        "--length": Effect(WRITE, f"{WRITE} --length 61"),
         "--temperature": Effect(WRITE, f"{WRITE} --temperature 0.4"),
         "--greedy": Effect(WRITE, f"{WRITE} --greedy"),
         "--top-k": Effect(WRITE, f"{WRITE} --top-k 2"),
         "--top-p": Effect(WRITE, f"{WRITE} --top-p 0.3"),
         "--min-p": Effect(WRITE, f"{WRITE} --min-p 0.5"),
         "--no-repeat": Effect(f"{WRITE} --greedy", f"{WRITE} --greedy --no-repeat 2"),
-        "--stop": Effect(f"{WRITE} --ignore-eos", f"{WRITE} --ignore-eos --stop o --stop e"),
+        "--stop": Effect(WRITE, f"{WRITE} --stop o --stop e"),
         "--ban": Effect(WRITE, f"{WRITE} --ban eot"),
         "--only": Effect(WRITE, f"{WRITE} --only cats"),
         "--match": Effect(WRITE, f"{WRITE} --match [a-c]{{20}}"),
         "--best-of": Effect(WRITE, f"{WRITE} --best-of 4"),
-        "--ignore-eos": Effect(f"{WRITE} --length 500", f"{WRITE} --length 500 --ignore-eos"),
+        "--ignore-eos": Effect("sample run --length 500", "sample run --length 500 --ignore-eos"),
         "--precision": Effect(f"{WRITE} --length 2000", f"{WRITE} --length 2000 --precision int8"),
         "--seed": Effect(WRITE, f"{WRITE} --seed 1"),
         "--json": Effect(WRITE, f"{WRITE} --json"),
+    },
+    "play": {
+        "--temperature": Effect("play run", "play run --temperature 0", fed="\n/text\n"),
+        "--seed": Effect("play run", "play run --seed 1", fed="\n/text\n"),
+        "--file": Effect("play run", "play run --file mine.txt", "mine.txt", fed="\n/text\n"),
     },
     "eval": {
         "--part": Effect("eval run", "eval run --part train"),
         "--limit": Effect("eval run", "eval run --limit 300"),
         "--json": Effect("eval run", "eval run --json"),
     },
+    "export": {
+        "--to": Effect("export run --to html", "export run --to js"),
+        "--precision": Effect("export run --to html", "export run --to html --precision int8"),
+        "--out": Effect("export run --to html", "export run --to html --out page.html", "page.html"),
+    },
     "data list": {"--json": Effect("data list", "data list --json")},
     "data fetch": {"--json": Effect("data fetch python-docs", "data fetch python-docs --json")},
     "data inspect": {
-        "--documents": Effect("data inspect text.txt", "data inspect text.txt --documents whole"),
+        "--documents": Effect("data inspect text.txt", "data inspect text.txt --documents line"),
         "--unit": Effect("data inspect latin.txt --encoding latin-1", "data inspect latin.txt --unit byte"),
         "--text": Effect("data inspect items.csv --text title", "data inspect items.csv --text body"),
         "--fractions": Effect("data inspect text.txt", "data inspect text.txt --fractions 50/25/25"),
@@ -156,18 +170,20 @@ def did(quick, tmp_path: Path, trained: Path, _seen: dict[str, dict[str, str]]):
         (folder / "other.txt").write_text(lines[::-1], encoding="utf-8")
         (folder / "accents.txt").write_text(lines + "cafe\u0301 caf\u00e9\r\n" * 300, encoding="utf-8")
         (folder / "latin.txt").write_bytes((lines + "schön müde\n" * 300).encode("latin-1"))
-        (folder / "items.csv").write_text("title,body\n" + "a fine day,it pours\n" * 300, encoding="utf-8")
+        (folder / "items.csv").write_text(
+            "title,body\n" + "".join(f"a fine day {n},it pours {n}\n" for n in range(300)), encoding="utf-8"
+        )
         (folder / "prompt.txt").write_text("The fog", encoding="utf-8")
         (folder / "settings.toml").write_text("[model]\nembedding = 7\n", encoding="utf-8")
         shutil.copytree(trained, folder / "run")
         shutil.copy(trained.parent / "verse.txt", folder)
 
-    def run(typed: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    def run(typed: str, monkeypatch: pytest.MonkeyPatch, fed: str = "") -> dict[str, str]:
         if typed not in _seen:
             folder = tmp_path / str(len(_seen))
             lay(folder)
             monkeypatch.chdir(folder)
-            found = quick(*typed.split())
+            found = quick(*typed.split(), input=fed.encode())
             files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
             _seen[typed] = {
                 "out": TIMES.sub("", found.out),
@@ -187,7 +203,7 @@ def did(quick, tmp_path: Path, trained: Path, _seen: dict[str, dict[str, str]]):
 def test_an_option_has_an_effect(did, command: str, option: str, monkeypatch: pytest.MonkeyPatch) -> None:
     effect = EFFECTS[command][option]
     assert option in effect.with_it.split()
-    without, with_it = did(effect.without, monkeypatch), did(effect.with_it, monkeypatch)
+    without, with_it = (did(typed, monkeypatch, effect.fed) for typed in (effect.without, effect.with_it))
     assert effect.where in with_it, with_it["err"]
     assert without.get(effect.where) != with_it[effect.where]
     assert "internal error" not in with_it["err"]

@@ -10,10 +10,10 @@ import traceback
 import click
 
 from charloom._version import __version__
+from charloom.cli.signals import Interrupted
 from charloom.errors import CharloomError, UsageError
 
 COMMANDS = ("train", "sample", "play", "eval", "export", "data", "info")
-INTERRUPTED = 130
 LENIENT = "backslashreplace"  # a lone surrogate is shown, and never ends the program
 BROKEN_PIPE = 141  # what a shell shows for a program that SIGPIPE ended
 
@@ -24,8 +24,21 @@ charloom play
 """
 
 
+class ReaderGone(Exception):
+    """Whoever read our output has read enough."""
+
+
 class Lazy(click.Group):
     """A group whose commands are imported when they are asked for."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run it, and keep from click what it would end in its own way, with its own exit codes."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ReaderGone from error
+        except KeyboardInterrupt as error:
+            raise Interrupted from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order in which one meets them."""
@@ -72,10 +85,10 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code = group.main(arguments, prog_name="charloom", standalone_mode=False)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (ReaderGone, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at exit
         code = BROKEN_PIPE
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt, Interrupted) as error:
         if "--debug" in arguments[:1]:
             traceback.print_exc()
         code = _told(error)
@@ -95,8 +108,10 @@ def _told(error: BaseException) -> int:
             return _fail(f"{error.format_message().rstrip('.')}; see {path} --help", UsageError.exit_code)
         case click.ClickException():
             return _fail(error.format_message(), error.exit_code)
+        case Interrupted():
+            return _fail(str(error), error.exit_code)
         case KeyboardInterrupt() | click.Abort():
-            return _fail(str(error) or "interrupted", getattr(error, "exit_code", INTERRUPTED))
+            return _told(Interrupted())
         case OSError():
             return _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
         case MemoryError():

@@ -27,7 +27,7 @@ ENDS = {
 
 
 class Lines:
-    """JSON: one object a line, with `event` among start, plan, eval, sample, checkpoint, rollback, warning, done."""
+    """JSON, a line each; `event` is start, plan, eval, sample, checkpoint, done, rollback or warning."""
 
     def __enter__(self) -> Lines:
         self._run = ""
@@ -141,7 +141,7 @@ def told(event: Any) -> str:
 
 def ended(event: happened.Finished, run: str) -> list[str]:
     """How it went, how good it is, and what to do with it."""
-    best = "nothing was held out, so the last weights are kept"
+    best = "no score on held-out text, so the last weights are kept"
     if math.isfinite(event.best_nats):
         bits = event.best_nats / math.log(2)
         best = f"best at step {event.best_step:,}: {event.best_nats:.3f} nats, {bits:.3f} bits a character"

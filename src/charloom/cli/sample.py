@@ -17,36 +17,47 @@ OPTIONS = ("length", "top_k", "top_p", "min_p", "no_repeat", "ban", "only", "mat
 
 @click.command(short_help="Write text with a model.")
 @click.argument("model", required=False)
-@click.option("--prompt", help="The text to go on from.")
+@click.option("--prompt", metavar="TEXT", help="The text to go on from.")
 @click.option(
     "--prompt-file", type=click.Path(), metavar="F", help="The same, from a UTF-8 file; - is standard input."
 )
-@click.option("-n", "count", type=click.IntRange(1), default=1, help="How many texts.  [default: 1]")
-@click.option("--length", type=int, help="Characters a text, at most.  [default: 300]")
+@click.option(
+    "-n", "count", type=click.IntRange(1), default=1, metavar="N", help="How many texts.  [default: 1]"
+)
+@click.option("--length", type=int, metavar="L", help="Characters a text, at most.  [default: 300]")
 @click.option(
     "--temperature",
     metavar="T,…",
     help="Below 1 safer, above 1 wilder, 0 is greedy; several make a table.  [default: 1]",
 )
 @click.option("--greedy", is_flag=True, help="Always the likeliest character: --temperature 0.")
-@click.option("--top-k", type=int, help="Draw from the K likeliest characters only.")
+@click.option("--top-k", type=int, metavar="K", help="Draw from the K likeliest characters only.")
 @click.option(
-    "--top-p", type=float, help="Draw from the likeliest characters that together have this probability."
+    "--top-p",
+    type=float,
+    metavar="P",
+    help="Draw from the likeliest characters that together have this probability.",
 )
 @click.option(
-    "--min-p", type=float, help="Drop characters below this share of the likeliest one's probability."
+    "--min-p",
+    type=float,
+    metavar="P",
+    help="Drop characters below this share of the likeliest one's probability.",
 )
 @click.option("--no-repeat", type=int, metavar="N", help="Never write the same N characters twice.")
-@click.option("--stop", multiple=True, help="End before this text; may be given several times.")
+@click.option("--stop", multiple=True, metavar="S", help="End before this text; may be given several times.")
 @click.option("--ban", metavar="CHARS", help="Characters that must not appear.")
 @click.option("--only", metavar="CHARS", help="No other characters than these.")
 @click.option("--match", metavar="REGEX", help="The whole text matches this regular expression.")
 @click.option("--best-of", type=int, metavar="K", help="Write K texts and keep the likeliest.")
 @click.option("--ignore-eos", is_flag=True, help="Go on where the model would end the document.")
 @click.option(
-    "--precision", type=click.Choice(["float32", "int8"]), default="float32", help="Of the weights."
+    "--precision",
+    type=click.Choice(["float32", "int8"]),
+    default="float32",
+    help="Of the weights.  [default: float32]",
 )
-@click.option("--seed", type=int, help="The same seed gives the same text.  [default: 0]")
+@click.option("--seed", type=int, metavar="S", help="The same seed gives the same text.  [default: 0]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a text.")
 def command(
     model: str | None,

@@ -11,10 +11,13 @@ EXIT_CODES = {"interrupted": 130, "terminated": 143}
 NAMES = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
-class Interrupted(KeyboardInterrupt):
-    """The user, or the system, ended it; `exit_code` is what a shell expects then."""
+class Interrupted(BaseException):
+    """The user, or the system, ended it; `exit_code` is what a shell expects then.
 
-    def __init__(self, message: str, exit_code: int) -> None:
+    No KeyboardInterrupt, which click would take for its own.
+    """
+
+    def __init__(self, message: str = "interrupted", exit_code: int = EXIT_CODES["interrupted"]) -> None:
         super().__init__(message)
         self.exit_code = exit_code
 

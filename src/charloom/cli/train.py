@@ -21,10 +21,12 @@ NEWEST = "newest"
 @click.command(short_help="Train a model on a text.")
 @click.argument("corpus", nargs=-1)
 @click.option("--out", type=click.Path(), metavar="RUN", help="New run folder.  [default: runs/NAME]")
-@click.option("--minutes", type=ABOVE_ZERO, help="Train for so many minutes.  [default: 5]")
-@click.option("--epochs", type=ABOVE_ZERO, help="Train so many times through the text.")
-@click.option("--steps", type=click.IntRange(1), help="Train for so many steps.")
-@click.option("--preset", default="", help="auto, lesson, tiny, small, base or large.  [default: auto]")
+@click.option("--minutes", type=ABOVE_ZERO, metavar="M", help="Train for so many minutes.  [default: 5]")
+@click.option("--epochs", type=ABOVE_ZERO, metavar="N", help="Train so many times through the text.")
+@click.option("--steps", type=click.IntRange(1), metavar="N", help="Train for so many steps.")
+@click.option(
+    "--preset", default="", metavar="NAME", help="auto, lesson, tiny, small, base or large.  [default: auto]"
+)
 @click.option("--cell", type=click.Choice(["lstm", "gru", "rnn"]), help="Recurrent cell.  [default: lstm]")
 @click.option("--layers", type=int, metavar="N", help="Recurrent layers.  [default: 1]")
 @click.option("--hidden", type=int, metavar="N", help="Hidden size.  [default: what the budget can train]")
@@ -39,8 +41,10 @@ NEWEST = "newest"
 @click.option("--overwrite", is_flag=True, help="Replace the run that lies at --out.")
 @click.option("--config", type=click.Path(), metavar="FILE", help="Settings from a TOML file, or a run's.")
 @click.option("--set", "sets", multiple=True, metavar="section.key=value", help="Any other setting.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Where.  [default: auto]")
-@click.option("--seed", type=int, help="Weights, order and dropout come from it.  [default: 0]")
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Trains there.  [default: auto]"
+)
+@click.option("--seed", type=int, metavar="S", help="Weights, order and dropout come from it.  [default: 0]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with `event`.")
 def command(
     corpus: tuple[str, ...],
@@ -104,12 +108,13 @@ def follow(chosen: Settings, as_json: bool = False, **options: Any) -> tuple[int
         options |= {"stdin": sys.stdin.buffer, "stop": signals.reason, "progress": bar.read}
         view: Any = None
         for event in api.training(chosen, **options):
-            if isinstance(event, api.Prepared):  # from here on a signal means a checkpoint
-                signals.training = True
+            if isinstance(event, api.Prepared):
                 run = event.run
                 bar.stop()
                 tell_compilation()
                 view = stack.enter_context(_view(as_json))
+            else:
+                signals.training = True  # from here on a signal means a checkpoint
             view.take(event)
         return signals.exit_code(), run
 

@@ -1,0 +1,74 @@
+"""Writes docs/commands.md: every flag and every message, each with the test that holds it.
+
+    python docs/commands.py
+
+What a flag does comes from the commands themselves, the tests and messages from the tables in tests/cli/.
+"""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+
+import click
+
+HERE = Path(__file__).parent
+TESTS = HERE.parent / "tests" / "cli"
+DEFAULT = re.compile(r"\s*\[default: (.*)\]$")
+
+
+def page() -> str:
+    """The whole page, as Markdown."""
+    flags = runpy.run_path(str(TESTS / "test_options.py"))
+    messages = runpy.run_path(str(TESTS / "test_bad_input.py"))
+    lines = [
+        "# Commands",
+        "",
+        "`charloom COMMAND --help` tells the same, without the tests. This page is written by",
+        "`python docs/commands.py`; a test fails while it is not what that writes.",
+    ]
+    for name, command in flags["commands"]():
+        lines += ["", f"## {' '.join(('charloom', *name.split()))}", ""]
+        lines += _table(
+            ("flag", "what it does", "default", "tested by"),
+            [_flag(name, option) for option in flags["options"](command)],
+        )
+    lines += [
+        "",
+        "## Messages",
+        "",
+        "Each comes on one line of standard error after `charloom: `, with exit code 1, or 2 where the",
+        "command line itself is at fault; nothing is left half-written. `…` stands for what differs.",
+        "`tests/cli/test_bad_input.py` holds every one of them.",
+        "",
+    ]
+    told = [(case.when, str(case.code), *case.says.partition("; ")[::2]) for case in messages["CASES"]]
+    told += [(when, "1", *says.partition("; ")[::2]) for when, (_, says) in messages["DOWNLOADS"].items()]
+    lines += _table(("when (the name of the test)", "exit code", "message", "mend"), told)
+    return "\n".join(lines) + "\n"
+
+
+def _flag(command: str, option: click.Option) -> tuple[str, ...]:
+    told = " ".join((option.help or "").split())
+    found = DEFAULT.search(told)
+    metavar = "" if option.is_flag else f" {option.metavar or _values(option.type)}"
+    test = f"test_options.py [{command.replace(' ', '-') or 'charloom'}-{option.opts[0]}]"
+    default = found[1] if found else "off" if option.is_flag else "–"
+    return f"`{option.opts[0]}{metavar}`", DEFAULT.sub("", told), default, test
+
+
+def _values(kind: Any) -> str:
+    return "|".join(map(str, kind.choices)) if isinstance(kind, click.Choice) else kind.name.upper()
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    if not rows:
+        return ["It has no flags."]
+    shown = [[cell.replace("|", "\\|").replace("<", "&lt;") for cell in row] for row in rows]
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *shown)]
+
+
+if __name__ == "__main__":
+    (HERE / "commands.md").write_text(page(), encoding="utf-8", newline="\n")
