@@ -47,12 +47,11 @@ def test_what_is_asked_for_is_taken() -> None:
         place = device.choose(TrainConfig(precision=precision, device="cpu", threads=1))
         assert (place.precision, place.reason) == (precision, "as asked for")
         assert place.facts()["precision"] == precision
-    assert torch.get_num_threads() == 1
 
 
 def test_threads_are_those_this_process_may_use() -> None:
     place = device.choose(TrainConfig(precision="float32"))
-    assert place.threads == torch.get_num_threads() == device.cores()
+    assert place.threads == device.cores()
     assert 1 <= device.cores() <= (os.cpu_count() or 1)
 
 
@@ -64,3 +63,17 @@ def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="device 'tpu' is not known; choose one of auto, cpu, cuda, mps"):
         TrainConfig(device="tpu")  # type: ignore[arg-type]
     assert device.choose(TrainConfig(device="auto", precision="float32", threads=1)).device.type == "cpu"
+
+
+def test_torch_is_left_as_it_was() -> None:
+    """Threads and the treatment of tiny numbers belong to whoever called."""
+    tiny = torch.tensor([1e-40])
+    torch.set_num_threads(1)
+    place = device.choose(TrainConfig(device="cpu", threads=2))
+    assert torch.get_num_threads() == 1
+    assert (tiny * 1).item() > 0
+    with place.engaged():
+        assert torch.get_num_threads() == 2
+        assert (tiny * 1).item() == 0
+    assert torch.get_num_threads() == 1
+    assert (tiny * 1).item() > 0

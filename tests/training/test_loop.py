@@ -213,7 +213,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("evaluate_steps", [0, 1, 4, 7])
-@pytest.mark.parametrize("minutes", [0.05, 1.0])
+@pytest.mark.parametrize("minutes", [0.05, 0.4])
 def test_a_run_by_minutes_is_repeated_by_its_plan(
     evaluate_steps: int, minutes: float, prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

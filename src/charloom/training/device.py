@@ -6,6 +6,7 @@ import contextlib
 import os
 import platform
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -37,6 +38,18 @@ class Place:
             "torch": torch.__version__,
         }
 
+    @contextlib.contextmanager
+    def engaged(self) -> Iterator[None]:
+        """Torch on so many threads, which take tiny numbers for zero; as it was before, afterwards."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        torch.set_flush_denormal(True)  # tiny gradients would cost a hundred times the time of zeros
+        try:
+            yield
+        finally:
+            torch.set_flush_denormal(False)
+            torch.set_num_threads(threads)
+
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """Products in bfloat16 where that was chosen, in float32 otherwise."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
@@ -50,19 +63,18 @@ def cores() -> int:
 
 
 def choose(config: TrainConfig) -> Place:
-    """Settle device, precision and threads; sets torch's thread count and flushes denormals.
+    """Settle device, precision and threads.
 
     Raises UsageError for a device that torch does not see.
     """
     device = _device(config.device)
     threads = config.threads or cores()
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)  # tiny gradients would cost a hundred times the time of zeros
     if config.precision != "auto":
         return Place(device, config.precision, threads, "as asked for")
     if device.type == "mps":
         return Place(device, "float32", threads, "bfloat16 is not tested there")
-    gain, error = _compare(device)
+    with Place(device, "float32", threads, "").engaged():
+        gain, error = _compare(device)
     if not error <= CHECK_TOLERANCE:  # NaN too
         return Place(device, "float32", threads, f"bfloat16 products err by {error:.1%} on this machine")
     if gain < 1.2:  # what emulation and noise can show

@@ -109,6 +109,10 @@ class Trainer:
 
     def train(self) -> Iterator[Event]:
         """Train until the budget is spent, patience runs out, or `stop` says so."""
+        with self.place.engaged():
+            yield from self._train()
+
+    def _train(self) -> Iterator[Event]:
         self._started = time.perf_counter()
         self._plan_first()
         yield self._start()
