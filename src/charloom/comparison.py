@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -18,12 +18,16 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from charloom import api
-from charloom.errors import RunError, UsageError
+from charloom.errors import MissingExtraError, RunError, UsageError
+from charloom.insight.novelty import copied
 from charloom.model.folder import replace_file, to_json
+from charloom.runtime.passages import Passages
 from charloom.settings import Settings
 from charloom.training.events import Finished
 
 RESULT = "result.json"
+COPIED = 20  # characters: passages longer than this are no longer common turns of phrase
+TEXTS, LENGTH = 20, 500  # written by each network to see how much it copies
 
 
 @dataclass(frozen=True, order=True)
@@ -40,7 +44,11 @@ class Shape:
 
 @dataclass(frozen=True)
 class Result:
-    """What one run reached: held-out nats a character, its size and its speed in characters a second."""
+    """What one run reached: held-out nats a character, its size, its speed in characters a second.
+
+    `copied` is the share of what it writes that lies in passages of the training text longer than
+    `COPIED` characters, None without the library that finds them.
+    """
 
     cell: str
     layers: int
@@ -50,6 +58,7 @@ class Result:
     parameters: int
     speed: float
     seconds: float
+    copied: float | None
     run: str
 
     @property
@@ -67,7 +76,15 @@ class Row:
     deviation: float
     parameters: int
     speed: float
+    copied: float | None
     seeds: int
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The run of this name is now being trained."""
+
+    name: str
 
 
 @dataclass(frozen=True)
@@ -100,6 +117,7 @@ def compare(
             with FileLock(folder / f"{name}.lock", timeout=0):
                 path = folder / name / RESULT
                 if not path.is_file():
+                    yield Begun(name)
                     result = yield from _train(settings, shape, seed, folder / name, stop, progress)
                     if result is None:
                         return
@@ -123,7 +141,10 @@ def rows(found: Sequence[Result]) -> list[Row]:
         nats = [run.nats for run in runs]
         deviation = statistics.stdev(nats) if len(nats) > 1 else 0.0
         speed = statistics.mean(run.speed for run in runs)
-        table.append(Row(shape, statistics.mean(nats), deviation, runs[0].parameters, speed, len(runs)))
+        shares = [run.copied for run in runs if run.copied is not None]
+        share = statistics.mean(shares) if shares else None
+        mean = statistics.mean(nats)
+        table.append(Row(shape, mean, deviation, runs[0].parameters, speed, share, len(runs)))
     return sorted(table, key=lambda row: row.nats)
 
 
@@ -137,6 +158,28 @@ def read(path: Path) -> Result:
         ) from error
 
 
+def draw(table: Sequence[Row], path: Path) -> None:
+    """A plot of the table as SVG: held-out nats against parameters, a colour a cell; raises RunError."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for cell in sorted({row.shape.cell for row in table}):
+        chosen = sorted((row for row in table if row.shape.cell == cell), key=lambda row: row.parameters)
+        sizes = [row.parameters for row in chosen]
+        nats, deviations = [row.nats for row in chosen], [row.deviation for row in chosen]
+        axes.errorbar(sizes, nats, yerr=deviations, fmt="o-", capsize=3, label=cell)
+        for row in chosen:
+            label = f"{row.shape.layers}×{row.shape.hidden}"
+            axes.annotate(label, (row.parameters, row.nats), xytext=(5, 5), textcoords="offset points")
+    axes.set(xscale="log", xlabel="parameters", ylabel="held-out nats a character")
+    axes.legend()
+    try:
+        figure.savefig(path, format="svg")
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({error.strerror})") from error
+
+
 def _train(
     settings: Settings,
     shape: Shape,
@@ -144,31 +187,41 @@ def _train(
     run: Path,
     stop: Callable[[], str],
     progress: Callable[[Any], None],
-) -> Iterator[Any]:
+) -> Generator[Any, None, Result | None]:
+    """One run, its events passed on; None where `stop` ended it."""
     given = {section: dict(values) for section, values in settings.given.items()}
     given.setdefault("model", {}).update(asdict(shape))
     given.setdefault("train", {})["seed"] = seed
-    parameters = 0
+    prepared, finished = None, None
     for event in api.training(
         replace(settings, given=given), out=run, overwrite=True, stop=stop, progress=progress
     ):
         yield event
-        if isinstance(event, api.Prepared):
-            parameters = event.model.parameters(len(event.corpus.vocabulary))
-        elif isinstance(event, Finished):
-            if stop():
-                return None
-            speed = event.characters / event.seconds
-            return Result(
-                **asdict(shape),
-                seed=seed,
-                nats=event.best_nats,
-                parameters=parameters,
-                speed=speed,
-                seconds=event.seconds,
-                run=str(run),
-            )
-    return None
+        prepared = event if isinstance(event, api.Prepared) else prepared
+        finished = event if isinstance(event, Finished) else finished
+    if prepared is None or finished is None or stop():
+        return None
+    return Result(
+        **asdict(shape),
+        seed=seed,
+        nats=finished.best_nats,
+        parameters=prepared.model.parameters(len(prepared.corpus.vocabulary)),
+        speed=finished.characters / finished.seconds,
+        seconds=finished.seconds,
+        copied=_copied(run, prepared),
+        run=str(run),
+    )
+
+
+def _copied(run: Path, prepared: api.Prepared) -> float | None:
+    try:
+        passages = Passages.of(prepared.corpus.train)
+    except MissingExtraError:
+        return None
+    model = api.load(run)
+    settings = model.settings(length=LENGTH, temperature=1.0)
+    texts = model.generator.sample_many([api.beginning(model.model.vocabulary)], settings=settings, n=TEXTS)
+    return copied((sample.text for sample in texts), passages).share(COPIED)
 
 
 def _same_plan(folder: Path, settings: Settings) -> None:
