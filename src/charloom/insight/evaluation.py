@@ -159,6 +159,12 @@ class _Losses:
 
 def interval(nats: Floats, characters: Floats) -> tuple[float, float]:
     """The 95 % percentile interval of sum(nats) / sum(characters), resampling their common index (n,)."""
+    low, high = np.percentile(resampled(nats, characters), (2.5, 97.5))
+    return float(low), float(high)
+
+
+def resampled(nats: Floats, characters: Floats) -> Floats:
+    """`RESAMPLES` values of sum(nats) / sum(characters), each of n blocks drawn with replacement."""
     together = -(-len(nats) // MOST_BLOCKS)
     starts = np.arange(0, len(nats), together)
     nats, characters = np.add.reduceat(nats, starts), np.add.reduceat(characters, starts)
@@ -168,5 +174,4 @@ def interval(nats: Floats, characters: Floats) -> tuple[float, float]:
         drawn = random.integers(0, len(nats), len(nats))
         if (count := characters[drawn].sum()) > 0:  # documents may be empty
             means.append(float(nats[drawn].sum() / count))
-    low, high = np.percentile(means, (2.5, 97.5))
-    return float(low), float(high)
+    return np.array(means)
