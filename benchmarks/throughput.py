@@ -97,8 +97,9 @@ def measure() -> dict[str, Any]:
             trainer._take_step()
             return trainer.config.lanes * trainer.config.window
 
-        rate(lesson.step), rate(ours)  # warm up
-        rates = [(rate(lesson.step), rate(ours)) for _ in range(ROUNDS)]
+        with trainer.place.engaged():
+            rate(lesson.step), rate(ours)  # warm up
+            rates = [(rate(lesson.step), rate(ours)) for _ in range(ROUNDS)]
     theirs, mine = (statistics.median(column) for column in zip(*rates, strict=True))
     return {"lesson": theirs, "charloom": mine, "ratio": mine / theirs, "threads": torch.get_num_threads()}
 
