@@ -21,8 +21,16 @@ if TYPE_CHECKING:
     help="Which part of the text it was trained on.  [default: test]",
 )
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Score the first N characters only.")
+@click.option("--against", metavar="MODEL", help="Compare with another model on the same text.")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
-def command(model: str | None, files: tuple[str, ...], part: Any, limit: int | None, as_json: bool) -> None:
+def command(
+    model: str | None,
+    files: tuple[str, ...],
+    part: Any,
+    limit: int | None,
+    against: str | None,
+    as_json: bool,
+) -> None:
     """Score MODEL, a run folder, on the part of its text that was held out, or on FILEs as a whole.
 
     The score is the mean loss a character, beside what simpler models pay for the same text; lower is
@@ -30,7 +38,7 @@ def command(model: str | None, files: tuple[str, ...], part: Any, limit: int | N
     """
     import json
 
-    from charloom import verdict
+    from charloom import api, reporting, verdict
     from charloom.cli.bar import Bar
     from charloom.cli.model import open_model
     from charloom.errors import UsageError
@@ -38,6 +46,7 @@ def command(model: str | None, files: tuple[str, ...], part: Any, limit: int | N
     if part and files:
         raise UsageError("a FILE is scored whole, so it has no --part; leave one of them out")
     loaded = open_model(model)
+    other = api.load(against) if against is not None else None
     assert loaded.path is not None
     with Bar() as bar:
         if files:
@@ -46,13 +55,19 @@ def command(model: str | None, files: tuple[str, ...], part: Any, limit: int | N
         else:
             text = verdict.own_text(loaded.path, loaded.model, part or "test", progress=bar.read)
         found = verdict.judge(loaded.generator, text, limit=limit, progress=bar.show)
+        compared = None
+        if other is not None:
+            bar.show("reading with both models", None)
+            names = str(loaded.path), str(other.path)
+            compared = reporting.compared(loaded.generator, other.generator, text, names, limit)
     if as_json:
-        click.echo(json.dumps(_record(str(loaded.path), text, found)))
+        record = _record(str(loaded.path), text, found)
+        click.echo(json.dumps(record | ({"against": compared.to_json()} if compared else {})))
         return
     held = "which it was TRAINED on" if text.seen else "which it was not trained on"
     click.echo(f"{loaded.path} on {text.name}, {found.evaluation.characters:,} characters, {held}")
     _show(found)
-    for sentence in found.advice:
+    for sentence in found.advice + ([compared.verdict] if compared else []):
         click.echo(sentence)
 
 
