@@ -48,6 +48,7 @@ def random_model(
     embedding: int = 8,
     vocabulary: Vocabulary | None = None,
     specials: tuple[str, ...] = ("<bos>", "<eos>", "<byte>"),
+    ends: float = -6,  # nats added to <eos>: texts long enough to look at
     **described: Any,
 ) -> Model:
     vocabulary = vocabulary or Vocabulary.of_characters(LETTERS, specials)
@@ -59,7 +60,7 @@ def random_model(
     }
     weights["output.weight"] *= 3  # far from uniform, so that a wrong logit shows in the text
     if vocabulary.eos is not None:
-        weights["output.bias"][vocabulary.eos] -= 6  # texts long enough to look at
+        weights["output.bias"][vocabulary.eos] += ends
     if not embedding:
         weights["embedding.weight"] = np.eye(len(vocabulary), dtype=np.float32)
     return Model(config=config, vocabulary=vocabulary, weights=weights, **described)

@@ -59,7 +59,7 @@ def page(
             if {"step", "seconds", "loss", "nats"} <= record.keys()
         ],
     }
-    script, style = bundle("page/main.js"), asset("page/style.css")
+    script, style = bundle("page/main.js"), asset("page/style.css") + asset("page/parts.css")
     filled = {
         "policy": POLICY.format(script=_hash(script), style=_hash(style)),
         "title": html.escape(_printable(name)),

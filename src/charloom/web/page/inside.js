@@ -5,7 +5,7 @@ import { $ } from "./elements.js";
 import { number, say, spoken } from "./languages.js";
 
 const LESSON = [0.3, 0.8, 1, 1.3, 1.8]; // the temperatures that the lesson compares
-const BARS = 16;
+const BARS = 12;
 const MOST_BITS = 8; // a surprise that takes the deepest colour
 
 export class Inside {

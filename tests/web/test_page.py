@@ -1,0 +1,306 @@
+"""The one-file export in Chromium, from the disk and with the network off, as people use it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from charloom.model.folder import Model
+from charloom.runtime.generator import Generator
+from charloom.runtime.options import SamplerConfig
+
+Open = Callable[..., Page]
+MakeFolder = Callable[..., tuple[Path, Model]]
+
+
+def finish(page: Page) -> str:
+    """Wait until nothing is being written; the text then."""
+    expect(page.locator("#write")).to_be_visible()
+    return page.locator("#text").input_value()
+
+
+def write(page: Page) -> str:
+    page.get_by_role("button", name=re.compile("^Write")).click()
+    expect(page.locator("#status")).to_contain_text("seed")
+    return finish(page)
+
+
+def settle(page: Page) -> None:
+    """Long enough for what hangs on the text to be asked for."""
+    page.wait_for_timeout(300)
+
+
+def numbers(page: Page, selector: str) -> list[float]:
+    return [float(text.rstrip("%")) for text in page.locator(selector).all_inner_texts()]
+
+
+def test_it_writes_what_the_runtime_writes_and_goes_on(open_page: Open, make_folder: MakeFolder) -> None:
+    source, model = make_folder(sampling={"length": 60})
+    page = open_page(source=source)
+    page.locator("#text").fill("the rain ")
+    first = write(page)
+    generator = Generator(model)
+    assert first == "the rain " + generator.sample("the rain ", settings=SamplerConfig(length=60)).text
+    assert page.locator("#seed").input_value() == "1"
+    second = write(page)
+    assert second == first + generator.sample(first, settings=SamplerConfig(length=60, seed=1)).text
+    page.locator("#keep").check()
+    page.locator("#undo").click()
+    page.locator("#seed").fill("1")
+    assert write(page) == second
+    assert page.locator("#seed").input_value() == "1"
+
+
+def test_it_stops_and_goes_on(open_page: Open) -> None:
+    page = open_page()
+    page.locator("#length").fill("100000")
+    page.locator("#write").click()
+    expect(page.locator("#text")).to_have_value(re.compile(".{20}", re.DOTALL))
+    page.locator("#stop").click()
+    stopped = finish(page)
+    assert 20 <= len(stopped) < 100_000
+    page.wait_for_timeout(100)
+    assert page.locator("#text").input_value() == stopped
+    page.locator("#length").fill("10")
+    assert len(write(page)) == len(stopped) + 10
+
+
+def test_variants_stand_side_by_side(open_page: Open, make_folder: MakeFolder) -> None:
+    source, model = make_folder(sampling={"length": 40})
+    page = open_page(source=source)
+    page.locator("#text").fill("a ")
+    page.locator("#count").fill("3")
+    write(page)
+    settings = SamplerConfig(length=40)
+    expected = [Generator(model).sample("a ", settings=settings, stream=k).text for k in range(3)]
+    assert page.locator(".variant p").evaluate_all("all => all.map((p) => p.textContent)") == expected
+    boxes = [page.locator(".variant").nth(k).bounding_box() for k in range(2)]
+    assert boxes[0] is not None
+    assert boxes[1] is not None
+    assert boxes[0]["y"] == boxes[1]["y"]
+    assert page.locator("#text").input_value() == "a "
+    page.get_by_role("button", name="Use variant 2").click()
+    assert page.locator("#text").input_value() == "a " + expected[1]
+    expect(page.locator(".variant")).to_have_count(0)
+
+
+def test_undo_and_redo_know_what_was_typed_and_written(open_page: Open) -> None:
+    page = open_page()
+    text = page.locator("#text")
+    expect(page.locator("#undo")).to_be_disabled()
+    text.press_sequentially("the ")
+    written = write(page)
+    page.locator("#clear").click()
+    for expected in (written, "the ", ""):
+        page.locator("#undo").click()
+        assert text.input_value() == expected
+    for expected in ("the ", written, ""):
+        page.locator("#redo").click()
+        assert text.input_value() == expected
+
+
+def test_alternatives_for_any_character(open_page: Open, make_folder: MakeFolder) -> None:
+    source, model = make_folder(sampling={"length": 10})
+    page = open_page(source=source)
+    page.locator("#text").fill("the rain")
+    page.locator("#text").press("Home")
+    for _ in range(4):
+        page.locator("#text").press("ArrowRight")
+    expect(page.locator("#here")).to_have_text(re.compile("in place of r"))
+    logits = Generator(model).prime("the ").logits.copy()
+    logits[[model.vocabulary.specials[name] for name in ("<bos>", "<byte>")]] = float("-inf")
+    best = [int(k) for k in (-logits).argsort(kind="stable")[:8]]
+    names = page.locator("#alternatives bdi").all_inner_texts()
+    pictures = {" ": "␣", "\n": "⏎"}
+    tokens = [model.vocabulary.tokens[k] for k in best]
+    assert names == [pictures.get(t, t) if isinstance(t, str) else "∎" for t in tokens]
+    chosen = next(k for k, token in enumerate(tokens) if isinstance(token, str))
+    page.locator("#alternatives button").nth(chosen).click()
+    expect(page.locator("#status")).to_contain_text("seed")
+    text = finish(page)
+    assert text.startswith(f"the {tokens[chosen]}")
+    assert len(text) == 15
+
+
+def test_pointing_at_a_coloured_character_shows_its_alternatives(open_page: Open) -> None:
+    page = open_page()
+    page.locator("#text").fill("the rain")
+    page.locator("#sure").check()
+    span = page.locator("#tint span").nth(5)
+    expect(span).to_have_text("a")
+    box = span.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(page.locator("#here")).to_have_text(re.compile("in place of a"))
+
+
+def test_colours_lie_under_their_letters_as_they_come(open_page: Open, make_folder: MakeFolder) -> None:
+    source, model = make_folder(sampling={"length": 300})
+    page = open_page(source=source)
+    page.locator("#sure").check()
+    text = write(page)
+    expect(page.locator("#tint span")).to_have_count(len(text))
+    tint, area = page.locator("#tint"), page.locator("#text")
+    assert tint.evaluate("element => element.textContent.slice(0, -1)") == text
+    assert tint.bounding_box() == area.bounding_box()
+    scores = next(Generator(model).score([model.vocabulary.encode(text)]))
+    depths = page.locator("#tint span").evaluate_all(
+        "all => all.map((span) => Number(span.style.getPropertyValue('--depth')))"
+    )
+    bits = -scores.log_probabilities / 0.6931472
+    assert depths == pytest.approx([min(1, bit / 8) for bit in bits], abs=0.0051)
+
+
+def test_bars_move_with_the_temperature(open_page: Open) -> None:
+    page = open_page(view="inside")
+    page.locator("#text").fill("the ")
+    settle(page)
+    tops = []
+    for name in ("0.3", "0.8", "1.0", "1.3", "1.8"):
+        page.get_by_role("button", name=name, exact=True).click()
+        assert float(page.locator("#heat-value").inner_text()) == float(name)
+        tops.append(numbers(page, "#next span")[0])
+    assert tops == sorted(tops, reverse=True)
+    assert len(set(tops)) == 5
+    slider = page.locator("#heat").bounding_box()
+    assert slider
+    y = slider["y"] + slider["height"] / 2
+    page.mouse.move(slider["x"] + 0.9 * slider["width"], y)
+    page.mouse.down()
+    widths = []
+    for share in (0.7, 0.4, 0.1):
+        page.mouse.move(slider["x"] + share * slider["width"], y)
+        bar = page.locator("#next i").first
+        widths.append(float(bar.evaluate("bar => bar.style.getPropertyValue('--chance')")))
+    page.mouse.up()
+    assert widths == sorted(widths)
+    assert widths[0] < widths[-1]
+    page.locator("#tab-write").click()
+    assert page.locator("#temperature").input_value() == page.locator("#heat").input_value()
+
+
+def test_any_pasted_text_is_scored(open_page: Open, make_folder: MakeFolder) -> None:
+    source, model = make_folder()
+    page = open_page(source=source, view="inside")
+    text = 'the "rain" é 😀 שלום 漢字\n'
+    page.locator("#text").fill(text)
+    scores = next(Generator(model).score([model.vocabulary.encode(text)]))
+    bits = -scores.log_probabilities.sum() / len(text) / 0.6931472
+    expect(page.locator("#bits")).to_have_text(f"{bits:.3f}")
+    page.get_by_role("radio", name="Surprise").check()
+    expect(page.locator("#tint span").nth(11)).to_have_text("é")
+    assert page.locator("#scale").get_attribute("data-colour") == "surprise"
+
+
+def test_a_unit_that_counts_is_found(open_page: Open, make_folder: MakeFolder) -> None:
+    source, _ = make_folder(hidden=30, layers=2)
+    page = open_page(source=source, view="inside")
+    page.locator("#text").fill('no "yes yes" no (it is) no "so so"\nand "on"')
+    settle(page)
+    for feature in ("quotes", "brackets", "line", "word"):
+        page.locator("#find").select_option(feature)
+        expect(page.locator("#unit-status")).to_have_text(
+            re.compile(r"Unit \d+ follows it best: correlation")
+        )
+    page.locator("#find").select_option("capitals")
+    expect(page.locator("#unit-status")).to_have_text("The text has nothing of the kind to follow.")
+    page.locator("#layer").select_option("0")
+    page.locator("#map").click(position={"x": 40, "y": 120})
+    chosen = int(page.locator("#unit").input_value())
+    expect(page.locator("#unit-status")).to_have_text(re.compile(f"^Unit {chosen}: from"))
+    expect(page.locator("#tint span.cool").first).to_be_attached()
+    assert page.get_by_label("The chosen hidden unit").is_checked()
+
+
+def test_about_tells_what_the_model_is(open_page: Open, make_folder: MakeFolder) -> None:
+    provenance = {"corpora": [{"name": "verses"}], "characters": 12345}
+    card = "---\ntags: [x]\n---\n\n# Verses\n\nAll of\nthem.\n\n- one\n- two\n\n    a line of code\n"
+    source, model = make_folder(provenance=provenance, metrics={"nats": 2.25}, card=card)
+    page = open_page(source=source, view="about", precision="int8", name="verses of mine")
+    facts = page.locator("#facts").inner_text()
+    for fact in ("LSTM", "12,345", "verses", "2.250 nats, 3.246 bits", f"{model.parameters:,}", "int8"):
+        assert fact in facts
+    assert page.locator("#card").inner_text().split() == [
+        "Verses",
+        "All",
+        "of",
+        "them.",
+        "one",
+        "two",
+        "a",
+        "line",
+        "of",
+        "code",
+    ]
+    assert page.title() == "verses of mine"
+    assert "from 3.500 to 2.250" in str(page.locator("#curve svg").get_attribute("aria-label"))
+    expect(page.locator("#curve path.held")).to_have_attribute("d", re.compile("^M.*L"))
+    expect(page.locator("#embed")).to_contain_text('<iframe src="model.html"')
+
+
+def test_it_speaks_the_browser_s_language(open_page: Open) -> None:
+    page = open_page(locale="es-MX")
+    assert page.locator("html").get_attribute("lang") == "es"
+    expect(page.get_by_role("button", name=re.compile("^Escribir"))).to_be_visible()
+    page.locator("#write").click()
+    expect(page.locator("#status")).to_contain_text("semilla")
+    page.locator("#language").select_option("en")
+    expect(page.locator("#status")).to_contain_text("seed")
+    expect(page.get_by_role("button", name=re.compile("^Write"))).to_be_visible()
+    expect(page.get_by_role("textbox", name="Text", exact=True)).to_be_visible()
+
+
+def test_languages_say_the_same_things(open_page: Open) -> None:
+    script = Path(__file__).parents[2] / "src/charloom/web/page/languages.js"
+    blocks = re.findall(r"^  (\w\w): \{\n(.*?)^  \},", script.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    texts = {code: dict(re.findall(r"^    (\w+): (\".*\"),$", block, re.MULTILINE)) for code, block in blocks}
+    assert texts.keys() == {"en", "es"}
+    assert texts["en"].keys() == texts["es"].keys()
+    for name, english in texts["en"].items():
+        places = [sorted(re.findall(r"\{\w+\}", json.loads(text))) for text in (english, texts["es"][name])]
+        assert places[0] == places[1], name
+    page = open_page(locale="de-DE")
+    assert page.locator("html").get_attribute("lang") == "en"
+
+
+def test_mistakes_are_told(open_page: Open, make_folder: MakeFolder) -> None:
+    page = open_page(source=make_folder(specials=())[0])
+    page.locator("#write").click()
+    expect(page.get_by_role("alert")).to_have_text("This model needs a beginning: write a letter or more.")
+    page.locator("#text").fill("the ")
+    page.locator("#length").fill("0")
+    page.locator("#write").click()
+    expect(page.get_by_role("alert")).to_have_text("Characters takes a number from 1 to 100000.")
+    page.locator("#length").fill("5")
+    page.locator("#text").fill("é")
+    page.locator("#write").click()
+    expect(page.get_by_role("alert")).to_contain_text("does not know the character")
+    page.locator("#text").fill("the ")
+    assert len(write(page)) == 9
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_a_text_that_the_model_ends(open_page: Open, make_folder: MakeFolder) -> None:
+    source, model = make_folder(sampling={"length": 500}, ends=0)
+    page = open_page(source=source)
+    settings = SamplerConfig(length=500, seed=2)
+    sample = Generator(model).sample("", settings=settings)
+    assert sample.finish_reason == "eos"
+    page.locator("#seed").fill("2")
+    assert write(page) == sample.text
+    expect(page.locator("#status")).to_contain_text("ended the text here")
+
+
+def test_a_damaged_page_says_so(open_page: Open, make_folder: MakeFolder, tmp_path: Path) -> None:
+    page = open_page()
+    out = tmp_path / "model.html"
+    content = out.read_text("utf-8")
+    start = content.index('id="weights">') + len('id="weights">')
+    out.write_text(content[:start] + content[start + 4000 :], encoding="utf-8", newline="")
+    page.goto(out.as_uri())
+    expect(page.get_by_role("alert")).to_contain_text("That did not work: model.safetensors")
