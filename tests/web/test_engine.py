@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Error, Page
 
-from charloom.export.precision import SCALE, weights
+from charloom.export.precision import SCALE
 from charloom.model.folder import Model
 from charloom.runtime.generator import Generator
 from charloom.runtime.options import SamplerConfig
@@ -273,16 +273,3 @@ def test_any_text_has_the_ids_of_python(lab: Lab, make_folder: MakeFolder) -> No
     texts = ["", TEXT, "ñ\u0301", "👩‍👩‍👧", "\U0010ffff\x00", "שלום عالم 漢字"]
     found = ask(lab(source), "x.map((text) => Array.from(model.vocabulary.encode(text)))", texts)
     assert found == [model.vocabulary.encode(text).tolist() for text in texts]
-
-
-def test_one_hot_models_leave_their_identity_out() -> None:
-    from safetensors.numpy import load
-
-    vocabulary = Vocabulary.of_characters("ab")
-    from charloom.model.config import ModelConfig
-
-    config = ModelConfig(hidden=2, embedding=0)
-    arrays = {name: np.ones(shape, np.float32) for name, shape in config.weight_shapes(2).items()}
-    kept = load(weights(Model(config=config, vocabulary=vocabulary, weights=arrays), "int8"))
-    assert "embedding.weight" not in kept
-    assert {"output.weight", "output.weight" + SCALE} <= kept.keys()
