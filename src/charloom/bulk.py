@@ -12,7 +12,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -67,19 +67,20 @@ def write(
         json.dumps([asdict(settings), prompt, unique, novel, model.precision, dict(model.metrics)])
     )
     progress = _resume(part, notes, asked)
-    samples: Iterable[Sample] = model.generator.sample_many(
-        [prompt], settings=settings, n=None if unique else count, first=progress.stream
+    chosen = Choice(
+        model,
+        count - progress.written,
+        prompt=prompt,
+        options=options,
+        unique=unique,
+        novel=novel,
+        training=training,
+        first=progress.stream,
+        written=layout.read(part),
     )
-    if novel and training is not None:
-        samples = map(Novel(model.generator, Passages.of(training), novel, settings), samples)
-    chosen = None
-    if unique:
-        known = training.texts() if training is not None and training.documents is not None else ()
-        chosen = Unique(samples, _both(known, layout.read(part)))
-        samples = islice(chosen, count - progress.written)
     before = progress.refused
     try:
-        for block in _blocks(samples):
+        for block in _blocks(chosen):
             if not part.exists():
                 part.write_bytes(layout.bytes(layout.header()))
             with part.open("ab") as file:
@@ -87,11 +88,10 @@ def write(
                 progress.size = file.tell()
             progress.written += len(block)
             progress.stream = block[-1].stream + 1
-            progress.refused = before + (chosen.refused if chosen else 0)
+            progress.refused = before + chosen.refused
             replace_file(notes, to_json({"asked": asked, **asdict(progress)}))
             yield progress
-        if chosen:
-            progress.refused, progress.exhausted = before + chosen.refused, chosen.exhausted
+        progress.refused, progress.exhausted = before + chosen.refused, chosen.exhausted
         if not part.exists():  # not a single new text came
             part.write_bytes(layout.bytes(layout.header()))
         part.replace(out)
@@ -101,6 +101,57 @@ def write(
             f"{part}: cannot be written ({error.strerror}); make room, and the same command goes on"
         ) from error
     yield progress
+
+
+class Choice:
+    """`count` samples in the order of their numbers, without what `unique` and `novel` refuse.
+
+    With `unique`, no text is a document of `training`, in `written`, or one that came before. `refused`
+    counts those, `exhausted` tells that no new ones came any more. Raises UsageError as sampling does,
+    and for `novel` without `training`.
+    """
+
+    def __init__(
+        self,
+        model: CharacterModel,
+        count: int,
+        *,
+        prompt: str,
+        options: dict[str, Any],
+        unique: bool = False,
+        novel: int = 0,
+        training: Part | None = None,
+        first: int = 0,
+        written: Iterable[str] = (),
+    ) -> None:
+        settings = model.settings(**options)
+        last = None if unique else first + count
+        samples: Iterable[Sample] = model.generator.sample_many(
+            [prompt], settings=settings, n=last, first=first
+        )
+        if novel:
+            if training is None:
+                raise UsageError("novel needs the text that the model was trained on; name its run")
+            samples = map(Novel(model.generator, Passages.of(training), novel, settings), samples)
+        self._unique: Unique | None = None
+        if unique:
+            documents = training.texts() if training is not None and training.documents is not None else ()
+            self._unique = Unique(samples, chain(documents, written))
+            samples = islice(self._unique, count)
+        self._samples = samples
+
+    def __iter__(self) -> Iterator[Sample]:
+        return iter(self._samples)
+
+    @property
+    def refused(self) -> int:
+        """Texts that were not new."""
+        return self._unique.refused if self._unique else 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the model has no new texts left, as far as a thousand tries can tell."""
+        return self._unique is not None and self._unique.exhausted
 
 
 class Layout:
@@ -174,8 +225,3 @@ def _blocks(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
     remaining = iter(samples)
     while block := list(islice(remaining, FLUSHED)):
         yield block
-
-
-def _both(first: Iterable[str], second: Iterable[str]) -> Iterator[str]:
-    yield from first
-    yield from second

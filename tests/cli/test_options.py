@@ -36,6 +36,7 @@ class Effect:
 
 TRAIN = "train text.txt --steps 2 --hidden 4 --out new"
 TABLE = "train items.csv --text title --steps 2 --hidden 4 --out new"
+COMPARE = "compare text.txt --steps 2 --hidden 4"
 WRITE = "sample run --length 60 --ignore-eos"
 TEXT, SETTINGS = "new/vocab.json", "new/config.toml"
 
@@ -98,6 +99,9 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "--ignore-eos": Effect("sample run --length 500", "sample run --length 500 --ignore-eos"),
         "--precision": Effect(f"{WRITE} --length 2000", f"{WRITE} --length 2000 --precision int8"),
         "--seed": Effect(WRITE, f"{WRITE} --seed 1"),
+        "--unique": Effect("sample run --length 1 -n 400", "sample run --length 1 -n 400 --unique"),
+        "--novel": Effect("sample run --greedy", "sample run --greedy --novel 4"),
+        "--out": Effect(WRITE, f"{WRITE} --out texts.csv", "texts.csv"),
         "--json": Effect(WRITE, f"{WRITE} --json"),
     },
     "play": {
@@ -107,8 +111,22 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
     },
     "eval": {
         "--part": Effect("eval run", "eval run --part train"),
+        "--against": Effect("eval run", "eval run --against run"),
         "--limit": Effect("eval run", "eval run --limit 300"),
         "--json": Effect("eval run", "eval run --json"),
+    },
+    "compare": {
+        "--cells": Effect(COMPARE, f"{COMPARE} --cells rnn", "compare/comparison.svg"),
+        "--layers": Effect(COMPARE, f"{COMPARE} --layers 2", "compare/comparison.svg"),
+        "--hidden": Effect(COMPARE, COMPARE.replace("--hidden 4", "--hidden 5"), "compare/comparison.svg"),
+        "--seeds": Effect(COMPARE, f"{COMPARE} --seeds 2", "compare/lstm-1x4-seed1/result.json"),
+        "--minutes": Effect(
+            COMPARE, COMPARE.replace("--steps 2", "--minutes 0.02"), "compare/comparison.json"
+        ),
+        "--steps": Effect(COMPARE, COMPARE.replace("--steps 2", "--steps 3"), "compare/comparison.json"),
+        "--out": Effect(COMPARE, f"{COMPARE} --out other", "other/comparison.json"),
+        "--set": Effect(COMPARE, f"{COMPARE} --set train.rate=0.001", "compare/comparison.json"),
+        "--json": Effect(COMPARE, f"{COMPARE} --json"),
     },
     "export": {
         "--to": Effect("export run --to html", "export run --to js"),

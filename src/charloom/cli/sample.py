@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from charloom.api import CharacterModel
-    from charloom.runtime.generator import Sample
-
-OPTIONS = ("length", "top_k", "top_p", "min_p", "no_repeat", "ban", "only", "match", "best_of", "seed")
+    from charloom.bulk import Choice, Progress
+    from charloom.runtime.sample import Sample
+    from charloom.text.corpus import Part
 
 
 @click.command(short_help="Write text with a model.")
@@ -58,6 +56,19 @@ OPTIONS = ("length", "top_k", "top_p", "min_p", "no_repeat", "ban", "only", "mat
     help="Of the weights.  [default: float32]",
 )
 @click.option("--seed", type=int, metavar="S", help="The same seed gives the same text.  [default: 0]")
+@click.option("--unique", is_flag=True, help="No text twice, and none that was trained on.")
+@click.option(
+    "--novel",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Copy no N characters in a row from the training text.",
+)
+@click.option(
+    "--out",
+    type=click.Path(),
+    metavar="FILE",
+    help="Write to .txt, .csv or .jsonl (.gz too); goes on if broken off.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a text.")
 def command(
     model: str | None,
@@ -69,6 +80,9 @@ def command(
     stop: tuple[str, ...],
     ignore_eos: bool,
     precision: str,
+    unique: bool,
+    novel: int | None,
+    out: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -86,37 +100,92 @@ def command(
     given = {name: value for name, value in options.items() if value is not None}
     given |= {"stop": stop, "ignore_eos": ignore_eos}
     temperatures = [0.0] if greedy else _numbers(temperature)
-    several = len(temperatures) > 1 or count > 1
     tables = [{**given, "temperature": value} for value in temperatures] or [given]
     for table in tables:
         loaded.settings(**table)  # a wrong value is told before anything is written
-    for table in tables:
-        for sample in _texts(loaded, prompt or "", count, table, several or as_json):
-            _show(sample, as_json, several)
-
-
-def _texts(
-    model: CharacterModel, prompt: str, count: int, options: dict[str, Any], whole: bool
-) -> Iterator[Sample | str]:
-    """Whole samples; or one text in pieces as they come, the prompt before them."""
-    if whole:
-        yield from model.generator.sample_many([prompt], settings=model.settings(**options), n=count)
+    limits = {"unique": unique, "novel": novel or 0, "training": _training(loaded, unique, novel)}
+    if out is not None:
+        if len(tables) > 1 or as_json:
+            raise UsageError(
+                "--out takes one temperature, and its format from the file's ending; leave --json out"
+            )
+        _write(loaded, out, count, prompt or "", tables[0], limits)
         return
+    several = len(tables) > 1 or count > 1
+    for table in tables:
+        if several or as_json or unique or novel:
+            _print(loaded, count, prompt or "", table, limits, as_json, several)
+        else:
+            _stream(loaded, prompt or "", table)
+
+
+def _training(model: CharacterModel, unique: bool, novel: int | None) -> Part | None:
+    """What the model was trained on, where it is asked for; --unique does without where it is not known."""
+    from charloom import run as runs
+    from charloom import verdict
+    from charloom.cli.bar import Bar
+
+    assert model.path is not None
+    if not novel and not (unique and (model.path / runs.CONFIG).is_file()):
+        return None
+    with Bar() as bar:
+        return verdict.own_text(model.path, model.model, "train", progress=bar.read).part
+
+
+def _write(
+    model: CharacterModel, out: str, count: int, prompt: str, options: dict[str, Any], limits: dict[str, Any]
+) -> None:
+    """Many texts into a file, with a bar."""
+    from pathlib import Path
+
+    from charloom import bulk
+    from charloom.cli.bar import Bar
+
+    with Bar() as bar:
+        for progress in bulk.write(model, Path(out), count=count, prompt=prompt, options=options, **limits):
+            bar.show(f"{progress.written:,} of {count:,} texts", progress.written / count)
+    click.echo(f"{progress.written:,} texts in {out}{_told(progress)}", err=True)
+
+
+def _print(
+    model: CharacterModel,
+    count: int,
+    prompt: str,
+    options: dict[str, Any],
+    limits: dict[str, Any],
+    as_json: bool,
+    several: bool,
+) -> None:
+    """Whole texts, one after the other."""
+    from charloom import bulk
+
+    chosen = bulk.Choice(model, count, prompt=prompt, options=options, **limits)
+    for sample in chosen:
+        _show(sample, as_json, several)
+    if chosen.exhausted:
+        click.echo(f"charloom: stopped early{_told(chosen)}", err=True)
+
+
+def _told(progress: Progress | Choice) -> str:
+    refused = f"; {progress.refused:,} refused that were not new" if progress.refused else ""
+    return refused + ("; the model has no new ones left" if progress.exhausted else "")
+
+
+def _stream(model: CharacterModel, prompt: str, options: dict[str, Any]) -> None:
+    """One text in pieces as they come, the prompt before them."""
     pieces = model.stream(prompt, **options)
-    first = next(pieces, "")
-    yield prompt + first
-    yield from pieces
-    yield "\n"
+    click.echo(_shown(prompt + next(pieces, "")), nl=False)
+    for piece in pieces:
+        click.echo(_shown(piece), nl=False)
+    click.echo()
 
 
-def _show(sample: Sample | str, as_json: bool, several: bool) -> None:
+def _show(sample: Sample, as_json: bool, several: bool) -> None:
     import json
 
     from charloom import api
 
-    if isinstance(sample, str):
-        click.echo(_shown(sample), nl=False)
-    elif as_json:
+    if as_json:
         click.echo(json.dumps(api.record(sample)))
     else:
         if several:
