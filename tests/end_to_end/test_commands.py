@@ -88,9 +88,10 @@ def test_train_sample_eval_info_on_tiny_shakespeare(data_folder: Path, tmp_path:
 def test_the_lesson_from_the_command_line(data_folder: Path, tmp_path: Path) -> None:
     """S5: its network. S7: its training, a text a step. S9: greedy. S10: the table of temperatures."""
     told = events(run(tmp_path, "train", "ag_news:test", "--preset", "lesson", "--steps", "60", "--json"))
-    losses = [event["loss"] for event in told if event["event"] == "eval" and event["loss"]]
-    assert losses[0] == pytest.approx(4.399, abs=0.3)  # ln 82, as the lesson prints
-    assert told[-1]["best_nats"] < 3.0
+    first = next(event for event in told if event["event"] == "eval")
+    assert first["step"] == 0
+    assert first["nats"] == pytest.approx(4.399, abs=0.1)  # about ln 82, as the lesson prints
+    assert told[-1]["best_nats"] < 3.4  # sixty texts teach it little more than which letters there are
     model = read(tmp_path / told[-1]["run"])
     assert model.config.to_json() == {**PRESETS["lesson"]["model"]}
     assert not model.vocabulary.specials
