@@ -101,3 +101,10 @@ def test_plans_behind_a_rollback_are_forgotten() -> None:
     assert schedule.plan == [(0, 100), (5, 70)]
     schedule.replan(0, 30)
     assert schedule.plan == [(0, 30)]
+
+
+def test_a_plan_that_was_only_changed_did_not_end() -> None:
+    schedule = Schedule(0.0)
+    for step, steps in ((0, 10), (5, 20), (8, 15)):
+        schedule.replan(step, steps)
+    assert schedule.ends == {15}

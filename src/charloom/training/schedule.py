@@ -21,8 +21,11 @@ class Schedule:
 
     @property
     def ends(self) -> set[int]:
-        """The steps at which a plan counted on being done."""
-        return {steps for _, steps in self.plan}
+        """The steps at which a plan was spent, not only changed: the run ended there, or ends."""
+        after = [start for start, _ in self.plan[1:]]
+        return {
+            steps for (_, steps), start in zip(self.plan, [*after, self.steps], strict=True) if start >= steps
+        }
 
     @property
     def steps(self) -> int:
