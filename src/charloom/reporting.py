@@ -2,13 +2,47 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from charloom.errors import DataError
+from charloom import run as runs
+from charloom._version import __version__
+from charloom.errors import CharloomError, DataError, MissingExtraError, RunError
+from charloom.insight import baselines as ground
+from charloom.insight import diversity, evaluation, novelty, page
+from charloom.insight.advice import advice
+from charloom.insight.calibration import calibration
 from charloom.insight.paired import Paired, paired
+from charloom.insight.passages import extremes
+from charloom.insight.report import Measured, Report
+from charloom.insight.score import score
+from charloom.insight.units import hidden_units
+from charloom.model import folder
 from charloom.model.folder import Model
 from charloom.runtime.generator import Generator
+from charloom.runtime.passages import Passages
+from charloom.text.parts import Part
 from charloom.verdict import Text, own_text
+
+PAGE = "report.html"
+MACHINE = "machine.json"
+READ = (
+    2**15
+)  # characters of held-out text: half a minute of reading aloud, well under a second of reading here
+COUNTED = 2**20  # characters at the end of the training text that the baselines see: seconds, not a minute
+CALIBRATED = 2**13
+PAIRED = 2**17
+TEXTS = 32  # written at each temperature
+LENGTH = 300  # of each: the lesson's
+SHOWN = 4  # passages of each kind
+Progress = Callable[[str, float | None], None]
 
 
 def held_out(path: Path, model: Model) -> Text:
@@ -26,10 +60,191 @@ def compared(
     first: Generator, second: Generator, text: Text, names: tuple[str, str], limit: int | None = None
 ) -> Paired:
     """Two models on a text, or its first `limit` characters."""
-    texts, left = [], text.part.characters if limit is None else limit
-    for each in text.part.texts():
-        texts.append(each[:left])
-        left -= len(each)
-        if left <= 0:
-            break
-    return paired(first, second, texts, names)
+    return paired(first, second, _beginning(text.part, limit or text.part.characters), names)
+
+
+def finished(run: Path) -> Path:
+    """At the end of training: note the machine, and write the page of what is known by then, in a second."""
+    folder.replace_file(run / MACHINE, json.dumps(_machine(), indent=1).encode("utf-8"))
+    report = known(run)
+    report = replace(report, missing=[f"charloom report {run} completes this page."])
+    return written([report], [], run / PAGE)
+
+
+def written(reports: Sequence[Report], verdicts: Sequence[Paired], path: Path) -> Path:
+    """Write the page of one run, or of several side by side. Raises RunError, MissingExtraError."""
+    text = page.one(reports[0]) if len(reports) == 1 else page.several(reports, verdicts)
+    try:
+        folder.replace_file(path, text.encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({error.strerror}); name another --out") from error
+    return path
+
+
+def known(run: Path) -> Report:
+    """What the run's folder says without reading any text. Raises RunError where it is no run."""
+    settings = runs.config_of(run).read_text("utf-8")
+    model = folder.read(run)
+    config, metrics = model.config, runs.records(run / runs.METRICS)
+    trained = metrics[-1] if metrics else {}
+    kept = run / MACHINE
+    machine = json.loads(kept.read_text("utf-8")) if kept.is_file() else _machine()
+    parameters = config.parameters(len(model.vocabulary))
+    facts = {
+        "Text": ", ".join(each["name"] for each in model.provenance.get("corpora", ())),
+        "Network": f"{config.layers} × {config.cell.upper()} of {config.hidden}, {parameters:,} parameters",
+        "Vocabulary": f"{len(model.vocabulary)} {model.vocabulary.unit}s and specials",
+        "Trained": f"{trained.get('step', 0):,} steps, {trained.get('characters', 0):,} characters, "
+        f"{trained.get('seconds', 0) / 60:.1f} minutes",
+        **machine,
+    }
+    return Report(
+        name=str(run),
+        facts=facts,
+        settings=settings,
+        metrics=metrics,
+        samples=runs.records(run / runs.SAMPLES),
+    )
+
+
+def gathered(run: Path, generator: Generator, progress: Progress = lambda doing, share: None) -> Report:
+    """All that a report tells of a run. What cannot be measured is missing there, with the reason."""
+    report = known(run)
+    model = generator.model
+    try:
+        text = held_out(run, model)
+    except DataError as error:
+        try:
+            text = own_text(run, model, "train")
+        except CharloomError:
+            return replace(report, missing=[f"{error}."])
+    missing: list[str] = []
+    measured = _measured(generator, text, missing, progress)
+    return replace(report, measured=measured, missing=missing)
+
+
+def verdicts(models: Sequence[tuple[str, Generator]]) -> list[Paired]:
+    """Each of the runs against the first one, on what that held out; those that cannot are left out."""
+    if len(models) < 2:
+        return []
+    name, first = models[0]
+    try:
+        text = held_out(Path(name), first.model)
+    except DataError:
+        return []
+    return [
+        compared(first, other, text, (name, own), PAIRED)
+        for own, other in models[1:]
+        if _shares_split(first.model, other.model)
+    ]
+
+
+def _shares_split(first: Model, second: Model) -> bool:
+    """Whether what the one held out was held out from the other, too."""
+    keys = ("corpora", "split", "documents")
+    return all(first.provenance.get(key) == second.provenance.get(key) for key in keys)
+
+
+def _measured(generator: Generator, text: Text, missing: list[str], progress: Progress) -> Measured:
+    vocabulary = generator.model.vocabulary
+    assert text.train is not None
+    whole = text.part.documents is None
+    real = _beginning(text.part, READ)
+    progress("reading held-out text", 0.1)
+    found = evaluation.evaluate(generator, text.part, limit=READ)
+    on_training = evaluation.evaluate(generator, text.train, limit=READ)
+    hardest, easiest = extremes(score(generator, real, lines=not whole), SHOWN)
+    calibrated = calibration(generator, _beginning(text.part, CALIBRATED))
+    progress("counting for the baselines", 0.2)
+    beside = ground.baselines(_end(text.train, COUNTED), text.part, vocabulary, limit=READ)
+    progress("writing at each temperature", 0.4)
+    prompts, truth = _beginnings(real, whole or vocabulary.bos is None)
+    tried = []
+    for temperature in diversity.TEMPERATURES:
+        texts = [each.text for each in diversity.write(generator, prompts, LENGTH, temperature)]
+        tried.append(diversity.diversity(temperature, texts, truth))
+    recommendation = diversity.recommend(tried, truth)
+    progress("looking for copies", 0.6)
+    copied = copied_real = recited = recited_real = None
+    try:
+        passages = Passages.of(text.train)
+    except MissingExtraError as error:
+        missing.append(f"{error}.")
+    else:
+        samples = diversity.write(generator, prompts, LENGTH, recommendation.temperature, seed=1)
+        copied = novelty.copied((each.text for each in samples), passages)
+        recited = novelty.recited(generator, _beginning(text.train, COUNTED))
+        if not text.seen:
+            copied_real = novelty.copied(_matched(real, [each.characters for each in samples]), passages)
+            recited_real = novelty.recited(generator, real)
+    progress("looking at hidden units", 0.8)
+    return Measured(
+        text=text.name,
+        seen=text.seen,
+        evaluation=found,
+        baselines=beside,
+        advice=[] if text.seen else advice(found.carried, on_training.carried.nats, beside),
+        calibration=calibrated,
+        hardest=hardest,
+        easiest=easiest,
+        temperatures=tried,
+        recommendation=recommendation,
+        copied=copied,
+        copied_real=copied_real,
+        recited=recited,
+        recited_real=recited_real,
+        units=hidden_units(generator, "\n".join(real)),
+    )
+
+
+def _beginning(part: Part, characters: int) -> list[str]:
+    """The first `characters` of a part: one text, or documents."""
+
+    def cut() -> Iterator[str]:
+        left = characters
+        for text in part.blocks():
+            yield text[:left]
+            left -= len(text)
+            if left <= 0:
+                return
+
+    return ["".join(cut())] if part.documents is None else list(cut())
+
+
+def _end(part: Part, symbols: int) -> Part:
+    """The end of a part as one text, for what only counts."""
+    return replace(part, ids=part.ids[-symbols:], documents=None, _text=part.utf8()[-symbols:])
+
+
+def _beginnings(real: list[str], prompted: bool) -> tuple[list[str], list[str]]:
+    """Prompts, and what real text goes on with: from the middle of it, or from nothing for documents."""
+    if not prompted:
+        documents = [text[:LENGTH] for text in islice(filter(None, real), TEXTS * 4)]
+        return [""] * TEXTS, documents
+    size = novelty.PREFIX + LENGTH
+    pieces = [piece for piece in _matched(real, [size] * TEXTS) if len(piece) > novelty.PREFIX]
+    pieces = pieces or real
+    return (
+        [piece[: novelty.PREFIX] for piece in pieces],
+        [piece[novelty.PREFIX :] for piece in pieces],
+    )
+
+
+def _matched(real: list[str], lengths: Sequence[int]) -> list[str]:
+    """Pieces of real text of these lengths; documents where there are enough, for they begin alike."""
+    if len(real) >= len(lengths):
+        return [text[:length] for text, length in zip(real, lengths, strict=False)]
+    return novelty.pieces("\n".join(real), lengths)
+
+
+def _machine() -> dict[str, Any]:
+    versions = [f"charloom {__version__}", f"Python {platform.python_version()}"]
+    for package in ("torch", "numpy"):
+        try:
+            versions.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "Machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
+        "Versions": ", ".join(versions),
+    }
