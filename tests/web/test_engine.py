@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Error, Page
+from playwright.sync_api import Error, Page, expect
 
 from charloom.export.precision import SCALE
 from charloom.model.folder import Model
@@ -273,3 +273,14 @@ def test_any_text_has_the_ids_of_python(lab: Lab, make_folder: MakeFolder) -> No
     texts = ["", TEXT, "ñ\u0301", "👩‍👩‍👧", "\U0010ffff\x00", "שלום عالم 漢字"]
     found = ask(lab(source), "x.map((text) => Array.from(model.vocabulary.encode(text)))", texts)
     assert found == [model.vocabulary.encode(text).tolist() for text in texts]
+
+
+def test_the_example_beside_the_engine_writes(lab: Lab, make_folder: MakeFolder) -> None:
+    source, model = make_folder()
+    page = lab(source)
+    page.goto("http://charloom.test/model/index.html")
+    prompt = str(model.vocabulary.characters[0])
+    settings = SamplerConfig(length=300, temperature=0.8, seed=7)
+    expected = Generator(model).sample(prompt, settings=settings).text
+    expect(page.locator("#text")).not_to_be_empty()
+    assert page.locator("#text").text_content() == expected

@@ -96,8 +96,9 @@ def test_views_and_language(open_page: Open) -> None:
     expect(page.locator("html")).to_have_attribute("lang", "es")
 
 
-def test_write_stop_undo_redo_clear_copy(open_page: Open) -> None:
-    page = open_page(permissions=["clipboard-read", "clipboard-write"], offline=False)
+def test_write_stop_undo_redo_clear_copy(open_page: Open, make_folder: MakeFolder) -> None:
+    source, _ = make_folder(hidden=200)  # slow enough to be stopped on the way
+    page = open_page(source=source, permissions=["clipboard-read", "clipboard-write"], offline=False)
     enter(page, "#length", "100000")
     enter(page, "#text", "the ")
     press(page, "#write")

@@ -56,8 +56,8 @@ def test_it_writes_what_the_runtime_writes_and_goes_on(open_page: Open, make_fol
     assert page.locator("#seed").input_value() == "1"
 
 
-def test_it_stops_and_goes_on(open_page: Open) -> None:
-    page = open_page()
+def test_it_stops_and_goes_on(open_page: Open, make_folder: MakeFolder) -> None:
+    page = open_page(source=make_folder(hidden=200)[0])  # slow enough to be stopped on the way
     page.locator("#length").fill("100000")
     page.locator("#write").click()
     expect(page.locator("#text")).to_have_value(re.compile(".{20}", re.DOTALL))
@@ -133,6 +133,7 @@ def test_pointing_at_a_coloured_character_shows_its_alternatives(open_page: Open
     page.locator("#sure").check()
     span = page.locator("#tint span").nth(5)
     expect(span).to_have_text("a")
+    settle(page)
     box = span.bounding_box()
     assert box
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)

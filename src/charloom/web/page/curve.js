@@ -3,7 +3,7 @@
 import { number, say } from "./languages.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const [WIDTH, HEIGHT, LEFT, BOTTOM] = [640, 260, 44, 34];
+const [WIDTH, HEIGHT, LEFT, BOTTOM] = [440, 230, 40, 22];
 const MARKS = 4; // on each axis
 
 /** From the records of metrics.jsonl; null where there is nothing to draw. */
@@ -15,7 +15,7 @@ export function curve(records) {
   const [least, most] = [Math.floor(2 * Math.min(...values)) / 2, Math.ceil(2 * Math.max(...values)) / 2];
   const end = records.at(-1).seconds / 60 || 1;
   const x = (seconds) => LEFT + ((WIDTH - LEFT - 8) * seconds) / 60 / end;
-  const y = (nats) => 20 + ((HEIGHT - BOTTOM - 20) * (most - nats)) / (most - least);
+  const y = (nats) => 8 + ((HEIGHT - BOTTOM - 8) * (most - nats)) / (most - least);
   const svg = node("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" });
   const [first, last] = [held[0].nats, held.at(-1).nats].map((nats) => number(nats, 3));
   svg.setAttribute("aria-label", say("curve_label", { first, last, minutes: number(end, 1) }));
@@ -24,10 +24,8 @@ export function curve(records) {
     svg.append(node("line", { x1: LEFT, x2: WIDTH - 8, y1: y(nats), y2: y(nats) }));
     svg.append(node("text", { x: LEFT - 8, y: y(nats) + 4, "text-anchor": "end" }, number(nats, 2)));
     const anchor = mark === MARKS ? "end" : "middle";
-    svg.append(node("text", { x: x(60 * minutes), y: HEIGHT - 16, "text-anchor": anchor }, number(minutes, 1)));
+    svg.append(node("text", { x: x(60 * minutes), y: HEIGHT - 4, "text-anchor": anchor }, number(minutes, 1)));
   }
-  svg.append(node("text", { x: 0, y: 10 }, `${say("nats")}: ${say("held_out_line")}`));
-  svg.append(node("text", { x: WIDTH - 8, y: HEIGHT, "text-anchor": "end" }, say("minutes")));
   const path = (points) => points.map(([seconds, nats], n) => `${n ? "L" : "M"}${x(seconds)} ${y(nats)}`).join("");
   svg.append(node("path", { class: "loss", d: path(seen.map(({ seconds, loss }) => [seconds, loss])) }));
   svg.append(node("path", { class: "held", d: path(held.map(({ seconds, nats }) => [seconds, nats])) }));
