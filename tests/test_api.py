@@ -269,3 +269,16 @@ def test_bytes_and_labels_are_trained_on_as_they_are(tmp_path: Path, monkeypatch
     described = json.loads(Path("runs/noise/config.json").read_text("utf-8"))
     assert described["unit"] == "byte"
     model.generate(length=20)
+
+
+def test_a_prompt_takes_the_form_that_the_text_was_brought_into(tmp_path: Path) -> None:
+    """An é of two code points, and another system's line ends, are what the model has learned as one."""
+    (tmp_path / "cafe.txt").write_text("café\n" * 300, encoding="utf-8")
+    options = {"steps": 2, "hidden": 8, "lanes": 2, "window": 16, "documents": "whole"}
+    composed = charloom.train(tmp_path / "cafe.txt", out=tmp_path / "nfc", **options)
+    kept = charloom.train(tmp_path / "cafe.txt", out=tmp_path / "none", normalize="none", **options)
+    apart, together = "cafe\u0301\r\n", "caf\u00e9\n"
+    assert composed.model.encode(apart).tolist() == composed.model.encode(together).tolist()
+    assert kept.model.encode(apart).tolist() != kept.model.encode(together).tolist()
+    assert composed.generate(apart, seed=3) == composed.generate(together, seed=3)
+    assert composed.score(apart).nats == composed.score(together).nats

@@ -86,7 +86,7 @@ class CharacterModel:
         """Nats of `text` read as one stream from its beginning. Raises UsageError for an empty text."""
         if not text:
             raise UsageError("the text to score is empty")
-        ids = self.model.vocabulary.encode(text)
+        ids = self.model.encode(text)
         total, state = 0.0, None
         for start in range(0, len(ids), PIECE):
             scores, state = self.generator.continue_score(ids[start : start + PIECE], state)

@@ -25,7 +25,8 @@ from safetensors.numpy import save
 
 from charloom.errors import CharloomError, ModelError, RunError, UsageError
 from charloom.model.config import MOST_PARAMETERS, ModelConfig
-from charloom.text.vocabulary import Vocabulary
+from charloom.text.config import DataConfig
+from charloom.text.vocabulary import Ids, Vocabulary
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
@@ -55,6 +56,14 @@ class Model:
     def parameters(self) -> int:
         """How many numbers the weights hold."""
         return self.config.parameters(len(self.vocabulary))
+
+    def encode(self, text: str) -> Ids:
+        """Ids (n,) of a text, brought into the form that the training text was brought into."""
+        if self.provenance.get("normalize") == "nfc" and self.vocabulary.unit == "char":
+            from charloom.text.decoding import normalised  # loads what only reading files needs
+
+            text = normalised(text, DataConfig())
+        return self.vocabulary.encode(text)
 
 
 def create(

@@ -121,7 +121,7 @@ class Generator:
         UsageError where there is nothing to read.
         """
         vocabulary = self.model.vocabulary
-        ids = vocabulary.encode(text)
+        ids = self.model.encode(text)
         fed = vocabulary.rows(ids)
         if state is None and vocabulary.bos is not None:
             fed = np.concatenate((np.array([vocabulary.bos], np.int32), fed))

@@ -294,6 +294,7 @@ def _open(
             "corpora": named,
             "characters": sum(part.characters for part in parts.values()),
             "encoding": meta["encoding"],
+            "normalize": data.normalize,
             "documents": meta["documents"],
             "split": split,
             "python": sys.version.split()[0],
