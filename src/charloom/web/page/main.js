@@ -46,6 +46,7 @@ class Page {
     try {
       const { metrics } = await this.client.ask("open", { config, vocabulary, sampling, weights });
       Object.assign(this, { metrics, ready: true });
+      $("write").disabled = false;
       this.status("ready");
       this.card.show();
       this.refresh();
