@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from charloom.cli import main
+from charloom.cli import export, main
 from charloom.export.bundle import bundle
+from charloom.export.precision import PRECISIONS
 from charloom.model.folder import Model
 
 MakeModel = Callable[..., tuple[Path, Model]]
@@ -105,6 +106,10 @@ def test_the_model_s_own_folder_is_kept(source: Path, monkeypatch: pytest.Monkey
     assert code == 2
     assert "is the model's own folder" in err
     assert (source / "model.safetensors").read_bytes() == before
+
+
+def test_the_command_offers_every_precision() -> None:
+    assert export.PRECISIONS == PRECISIONS
 
 
 def test_no_model_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

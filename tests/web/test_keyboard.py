@@ -108,7 +108,7 @@ def test_write_stop_undo_redo_clear_copy(open_page: Open, make_folder: MakeFolde
     expect(page.locator("#write")).to_be_focused()
     text = value(page)
     page.keyboard.press("Enter")
-    expect(page.locator("#stop")).to_be_visible()
+    expect(page.locator("#text")).not_to_have_value(text)
     page.keyboard.press("Escape")
     expect(page.locator("#write")).to_be_visible()
     press(page, "#undo")

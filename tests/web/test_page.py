@@ -157,6 +157,19 @@ def test_colours_lie_under_their_letters_as_they_come(open_page: Open, make_fold
     assert depths == pytest.approx([min(1, bit / 8) for bit in bits], abs=0.0051)
 
 
+def test_only_the_changed_lines_are_coloured_anew(open_page: Open) -> None:
+    page = open_page()
+    page.locator("#text").fill("the rain\nis cold\nto me")
+    page.locator("#sure").check()
+    expect(page.locator("#tint span")).to_have_count(22)
+    page.locator("#tint div").first.evaluate("block => { block.title = 'kept'; }")
+    page.locator("#text").press("End")
+    page.locator("#text").press_sequentially("\nand")
+    expect(page.locator("#tint span")).to_have_count(26)
+    assert page.locator("#tint div").first.get_attribute("title") == "kept"
+    assert page.locator("#tint div").all_inner_texts()[-1].strip("\u200b\n") == "and"
+
+
 def test_bars_move_with_the_temperature(open_page: Open) -> None:
     page = open_page(view="inside")
     page.locator("#text").fill("the ")

@@ -7,7 +7,7 @@ export class Editor extends EventTarget {
   /** Fires "text" when the text changes, "cursor" when the place looked at does. */
   constructor(area, tint) {
     super();
-    Object.assign(this, { area, tint, past: [], future: [], typed: 0, values: [], pointed: null });
+    Object.assign(this, { area, tint, past: [], future: [], typed: 0, values: [], keys: [], pointed: null });
     this.segmenter = new Intl.Segmenter();
     area.addEventListener("beforeinput", (event) => this.beforeTyping(event));
     area.addEventListener("input", () => this.changed());
@@ -75,24 +75,47 @@ export class Editor extends EventTarget {
     this.paint();
   }
 
+  /** A block a line, made anew only where the line or its colours changed: so long texts stay quick. */
   paint() {
-    const characters = this.values.length ? this.characters : [];
-    const from = Math.max(0, characters.length - MOST_COLOURED);
-    const nodes = [characters.slice(0, from).join("")];
-    let at = from;
-    for (const { segment } of this.segmenter.segment(characters.slice(from).join(""))) {
-      const count = Array.from(segment).length;
-      const value = Math.max(...this.values.slice(at, at + count).map(Math.abs)) || 0;
-      const span = document.createElement("span");
-      span.dataset.at = at;
-      span.className = this.values[at] < 0 ? "cool" : "warm";
-      span.style.setProperty("--depth", value.toFixed(2));
-      span.textContent = segment;
-      nodes.push(span);
-      at += count;
-    }
-    this.tint.replaceChildren(...(this.values.length ? nodes : [this.text]), "\u200b"); // a last empty line has height
+    const lines = this.text.split(/(?<=\n)/);
+    if (lines.at(-1).endsWith("\n")) lines.push("");
+    let at = 0;
+    const keys = lines.map((line, n) => {
+      const characters = Array.from(line);
+      const start = Math.max(at, this.values.length ? this.values.length - MOST_COLOURED : Infinity);
+      const plain = characters.slice(0, start - at).join("");
+      const values = this.values.slice(start, at + characters.length);
+      at += characters.length;
+      const last = n === lines.length - 1;
+      const key = [start, last, line, ...values.map((value) => value.toFixed(2))].join();
+      if (key !== this.keys[n]) {
+        const block = document.createElement("div");
+        block.append(plain, ...this.spans(line.slice(plain.length), values, start));
+        if (last) block.append("\u200b"); // an empty line has height
+        if (n < this.tint.children.length) this.tint.children[n].replaceWith(block);
+        else this.tint.append(block);
+      }
+      return key;
+    });
+    while (this.tint.children.length > lines.length) this.tint.lastElementChild.remove();
+    this.keys = keys;
     this.grow();
+  }
+
+  /** Each character of a line as one reads it, an emoji of several code points included, on its colour. */
+  spans(line, values, start) {
+    let at = 0;
+    return Array.from(this.segmenter.segment(line), ({ segment }) => {
+      const count = Array.from(segment).length;
+      const own = values.slice(at, at + count);
+      const span = document.createElement("span");
+      span.dataset.at = start + at;
+      span.className = own[0] < 0 ? "cool" : "warm";
+      span.style.setProperty("--depth", (Math.max(0, ...own.map(Math.abs)) || 0).toFixed(2));
+      span.textContent = segment;
+      at += count;
+      return span;
+    });
   }
 
   /** The paper scrolls, not the text: so text and colours cannot come apart. */
