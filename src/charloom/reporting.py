@@ -158,12 +158,12 @@ def _measured(generator: Generator, text: Text, missing: list[str], progress: Pr
     progress("counting for the baselines", 0.2)
     beside = ground.baselines(_end(text.train, COUNTED), text.part, vocabulary, limit=READ)
     progress("writing at each temperature", 0.4)
-    prompts, truth = _beginnings(real, whole or vocabulary.bos is None)
+    prompts, truth, more = _continued(real, whole or vocabulary.bos is None)
     tried = []
     for temperature in diversity.TEMPERATURES:
         texts = [each.text for each in diversity.write(generator, prompts, LENGTH, temperature)]
         tried.append(diversity.diversity(temperature, texts, truth))
-    recommendation = diversity.recommend(tried, truth)
+    recommendation = diversity.recommend(tried, truth, more)
     progress("looking for copies", 0.6)
     copied = copied_real = recited = recited_real = None
     try:
@@ -216,18 +216,18 @@ def _end(part: Part, symbols: int) -> Part:
     return replace(part, ids=part.ids[-symbols:], documents=None, _text=part.utf8()[-symbols:])
 
 
-def _beginnings(real: list[str], prompted: bool) -> tuple[list[str], list[str]]:
-    """Prompts, and what real text goes on with: from the middle of it, or from nothing for documents."""
+def _continued(real: list[str], prompted: bool) -> tuple[list[str], list[str], list[str]]:
+    """Prompts, what real text goes on with, and as much of other real text.
+
+    Prompts are the beginnings of pieces of it, or, where a model of documents begins by itself, nothing.
+    """
     if not prompted:
-        documents = [text[:LENGTH] for text in islice(filter(None, real), TEXTS * 4)]
-        return [""] * TEXTS, documents
+        documents = [text[:LENGTH] for text in islice(filter(None, real), 2 * TEXTS)]
+        return [""] * TEXTS, documents[::2], documents[1::2]
     size = novelty.PREFIX + LENGTH
-    pieces = [piece for piece in _matched(real, [size] * TEXTS) if len(piece) > novelty.PREFIX]
-    pieces = pieces or real
-    return (
-        [piece[: novelty.PREFIX] for piece in pieces],
-        [piece[novelty.PREFIX :] for piece in pieces],
-    )
+    pieces = [piece for piece in _matched(real, [size] * (2 * TEXTS)) if len(piece) > novelty.PREFIX] or real
+    after = [piece[novelty.PREFIX :] for piece in pieces]
+    return [piece[: novelty.PREFIX] for piece in pieces[::2]], after[::2], after[1::2]
 
 
 def _matched(real: list[str], lengths: Sequence[int]) -> list[str]:

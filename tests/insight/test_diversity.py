@@ -67,7 +67,8 @@ def test_the_temperature_that_makes_up_for_a_wrong_confidence_is_recommended(con
         diversity(t, [sample.text for sample in write(generator, [""] * 16, 400, t)], real)
         for t in TEMPERATURES
     ]
-    chosen = recommend(found, real)
+    more = [sample.text for sample in write(constant(chances), [""] * 16, 400, 1.0, seed=10)]
+    chosen = recommend(found, real, more)
     assert chosen.temperature == pytest.approx(truth, abs=0.1)
     assert f"At {chosen.temperature:g} the runs" in chosen.reason
     assert 0 < chosen.floor < 0.1

@@ -9,7 +9,7 @@ equal amounts compare. A text *loops* if it ends by repeating one stretch of at 
 The *distance* of two texts is the Jensen-Shannon divergence (J. Lin, "Divergence measures based on the
 Shannon entropy", 1991), in bits, between how often each run of n characters occurs in them, as the mean
 over n = 1 … `RUN`. It is 0 for the same statistics and at most 1. Two finite texts of one source are never
-0 apart: what is left is measured between two halves of the real text and told beside it.
+0 apart: what is left is measured between as much of the real text and as much again, and told beside it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Diversity:
 
 @dataclass(frozen=True, kw_only=True)
 class Recommendation:
-    """A temperature, the reason in a sentence, and how far two halves of the real text are apart."""
+    """A temperature, the reason in a sentence, and the distance of real text from other real text."""
 
     temperature: float
     reason: str
@@ -119,18 +119,20 @@ def _divergence(counts: Counter[str], others: Counter[str]) -> float:
     return float(np.sum(both) / 2)
 
 
-def recommend(found: Sequence[Diversity], real: Sequence[str]) -> Recommendation:
-    """The temperature whose text comes closest to real text; where several do, that nearest 1."""
+def recommend(found: Sequence[Diversity], real: Sequence[str], more: Sequence[str]) -> Recommendation:
+    """The temperature whose text comes closest to real text; where several do, that nearest 1.
+
+    `more` is other real text, about as much as `real`.
+    """
     least = min(each.distance for each in found)
     best = min(
         (each for each in found if each.distance <= (1 + LIKE) * least),
         key=lambda each: (abs(each.temperature - 1), each.temperature),
     )
-    floor = distance(real[::2], real[1::2]) if len(real) > 1 else 0.0
     loop = next((each for each in found if each.temperature == 0), None)
     cycling = f"; at 0, {loop.loops:.0%} of its texts end in a loop" if loop and loop.loops else ""
     reason = (
         f"At {best.temperature:g} the runs of one to {RUN} characters that it writes come closest to those "
         f"of held-out text ({best.distance:.3f} bits apart){cycling}."
     )
-    return Recommendation(temperature=best.temperature, reason=reason, floor=floor)
+    return Recommendation(temperature=best.temperature, reason=reason, floor=distance(real, more))

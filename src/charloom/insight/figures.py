@@ -117,7 +117,7 @@ def temperatures(found: Sequence[Diversity], floor: float, chosen: float) -> str
     def draw(axes: Axes) -> None:
         xs, ys = [each.temperature for each in found], [each.distance for each in found]
         axes.plot(xs, ys, color=SERIES[0], marker="o", ms=4)
-        _across(axes, floor, "two halves of real text")
+        _across(axes, floor, "other real text")
         axes.plot([chosen], [ys[xs.index(chosen)]], "o", ms=10, mfc="none", mec=SERIES[1], mew=2)
         axes.set(xlabel="temperature", ylabel="distance from real text, bits", ylim=(0, None))
 
