@@ -60,10 +60,10 @@ def test_a_run_that_another_process_holds_is_left_to_it(text: Path, tmp_path: Pa
 
 def test_a_broken_off_run_is_trained_anew(text: Path, tmp_path: Path) -> None:
     shapes, out = [Shape("rnn", 1, 8)], tmp_path / "out"
-    reason = ""
-    for event in comparison.compare(plan(text, 50), shapes, [0], out, stop=lambda: reason):
+    reasons: list[str] = []
+    for event in comparison.compare(plan(text, 50), shapes, [0], out, stop=lambda: "".join(reasons[:1])):
         if isinstance(event, Stepped):
-            reason = "interrupted"
+            reasons.append("interrupted")
     assert comparison.results(out) == []
     assert isinstance(list(comparison.compare(plan(text, 50), shapes, [0], out))[-1], Result)
 
