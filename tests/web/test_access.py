@@ -88,14 +88,21 @@ def test_every_script_keeps_letter_over_colour(open_page: Open) -> None:
         assert styles[0] == styles[1], name
 
 
-def test_right_to_left_text_begins_at_the_right(open_page: Open) -> None:
+def test_each_line_has_its_own_direction(open_page: Open) -> None:
     page = open_page()
-    fill(page, "שלום עולם")
+    fill(page, "שלום עולם\nthe rain\nשלום")
     page.locator("#sure").check()
-    box, paper = page.locator("#tint span").first.bounding_box(), page.locator("#tint").bounding_box()
-    assert box is not None
+    expect(page.locator("#tint div")).to_have_count(3)
+    paper = page.locator("#tint").bounding_box()
     assert paper is not None
-    assert box["x"] > paper["x"] + 0.8 * paper["width"]
+    places = []
+    for n in range(3):
+        box = page.locator("#tint div").nth(n).locator("span").first.bounding_box()
+        assert box is not None
+        places.append((box["x"] - paper["x"]) / paper["width"])
+    assert places[0] > 0.9
+    assert places[1] < 0.1
+    assert places[2] > 0.9
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
