@@ -13,14 +13,16 @@ from rich.table import Table
 from charloom import api
 from charloom.cli.events import clock, described, ended, number, placed, told
 from charloom.cli.model import visible
+from charloom.cli.sparkline import sparkline
 from charloom.training import events as happened
 
 EXCERPT = 6  # lines of a sample: enough to see what it has learned
+CURVE = 12  # columns of the loss so far
 WIDEST = 100  # columns of a sample; longer lines are hard to read
 
 
 class Live:
-    """A bar with loss, held-out loss, characters a second and time left; samples scroll by above it."""
+    """A bar with the loss and its curve, held-out loss, speed and time left; samples scroll by above it."""
 
     def __enter__(self) -> Live:
         self._console = Console(highlight=False, markup=False)
@@ -32,6 +34,7 @@ class Live:
         self._progress = Progress(*columns, console=self._console, expand=True)
         self._task = self._progress.add_task("reading the first characters", total=1.0)
         self._heldout = math.nan
+        self._losses: list[float] = []
         self._run = ""
         return self
 
@@ -72,12 +75,14 @@ class Live:
 
     def _move(self, event: happened.Stepped) -> None:
         speed = event.characters / max(event.seconds, 1e-9)
+        self._losses.append(event.loss)
         done = event.seconds / (event.seconds + event.remaining) if event.seconds else 0.0
         self._progress.update(
             self._task,
             completed=done,
             description=(
-                f"loss {number(event.loss)}  held out {number(self._heldout)}  "
+                f"{sparkline(self._losses, CURVE)} loss {number(event.loss)}  "
+                f"held out {number(self._heldout)}  "
                 f"{speed:,.0f} characters/s  {clock(event.remaining)} left"
             ),
         )
