@@ -51,10 +51,10 @@ def reciting(folder: Path) -> Path:
 
 @pytest.fixture
 def healthy(folder: Path) -> Path:
-    """Some hundred steps on half a megabyte: far from knowing it."""
+    """Some steps on half a megabyte: far from knowing it."""
     run = folder / "docs"
     if not run.exists():
-        api.train(out=run, steps=120, hidden=48, lanes=32, evaluate_steps=40, sample_steps=40)
+        api.train(out=run, steps=60, hidden=32, lanes=32, evaluate_steps=20, sample_steps=20)
     return run
 
 
@@ -81,7 +81,7 @@ def test_a_model_that_recites_is_told_so_first_and_a_healthy_one_is_not(reports)
     assert reciting.recited.share > 0.5
     assert reciting.recited_real is None or reciting.recited_real.share == 0
     assert healthy.recited.share < 0.3
-    assert reciting.copied.share(30) > healthy.copied.share(30)
+    assert len(reciting.copied.longest) > 20 > len(reciting.copied_real.longest)
     for report in reports.values():
         assert len(sentences(report)) == 3
         assert report.missing == []
@@ -138,7 +138,7 @@ def test_a_run_whose_text_is_gone_says_so_and_tells_the_rest(folder, reciting, t
 
 def test_runs_side_by_side(reports, healthy, folder, tmp_path):
     other = folder / "smaller"
-    api.train(out=other, steps=20, hidden=16, lanes=32)
+    api.train(out=other, steps=1, hidden=8, lanes=32)
     models = [(str(run), api.load(run).generator) for run in (healthy, other)]
     verdicts = reporting.verdicts(models)
     assert verdicts[0].better == str(healthy)

@@ -171,7 +171,8 @@ def _measured(generator: Generator, text: Text, missing: list[str], progress: Pr
     except MissingExtraError as error:
         missing.append(f"{error}.")
     else:
-        samples = diversity.write(generator, prompts, LENGTH, recommendation.temperature, seed=1)
+        begun = prompts if vocabulary.bos is None else [""] * TEXTS  # held-out prompts would lead it astray
+        samples = diversity.write(generator, begun, LENGTH, temperature=1.0, seed=1)
         copied = novelty.copied((each.text for each in samples), passages)
         recited = novelty.recited(generator, _beginning(text.train, COUNTED))
         if not text.seen:

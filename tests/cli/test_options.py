@@ -115,6 +115,17 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "--limit": Effect("eval run", "eval run --limit 300"),
         "--json": Effect("eval run", "eval run --json"),
     },
+    "score": {
+        "--documents": Effect("score run other.txt", "score run other.txt --documents whole"),
+        "--sort": Effect("score run other.txt", "score run other.txt --sort"),
+        "--above": Effect("score run other.txt", "score run other.txt --above 20"),
+        "--html": Effect("score run other.txt", "score run other.txt --html page.html", "page.html"),
+        "--json": Effect("score run other.txt", "score run other.txt --json"),
+    },
+    "report": {
+        "--out": Effect("report run", "report run --out mine.html", "mine.html"),
+        "--json": Effect("report run", "report run --json"),
+    },
     "compare": {
         "--cells": Effect(COMPARE, f"{COMPARE} --cells rnn", "compare/comparison.svg"),
         "--layers": Effect(COMPARE, f"{COMPARE} --layers 2", "compare/comparison.svg"),

@@ -230,7 +230,7 @@ def _novelty(found: Measured) -> str:
         f"{found.recited.mean:.1f} characters far."
     )
     picture = figures.copies(found.copied, found.copied_real, LEVELS)
-    caption = f"Text written at {found.recommendation.temperature:g}, and real text in pieces as long."
+    caption = "Text written at temperature 1, and real text in pieces as long."
     return (
         f"<h2>Is it repeating its text</h2><p>{recited}</p>"
         f'<div class="pair">{_figure(picture, caption)}<div>{"".join(told)}</div></div>\n'
