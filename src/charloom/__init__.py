@@ -25,6 +25,7 @@ from charloom.errors import (
 
 if TYPE_CHECKING:
     from charloom.api import CharacterModel, Score, load, train
+    from charloom.cli.notebook import progress
 
 _LAZY = ("CharacterModel", "Score", "load", "train")
 
@@ -41,6 +42,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "load",
+    "progress",
     "train",
 ]
 
@@ -50,4 +52,8 @@ def __getattr__(name: str) -> Any:
         from charloom import api
 
         return getattr(api, name)
+    if name == "progress":
+        from charloom.cli.notebook import progress
+
+        return progress
     raise AttributeError(f"module 'charloom' has no attribute {name!r}")
