@@ -99,3 +99,14 @@ def test_temperature_goes_from_greedy_to_uniform(logits, numerator) -> None:
     row[0] = 100
     sampler.shape(hot, row, none, none[:0])
     assert np.allclose(softmax(hot), 1 / len(logits), atol=1e-3)
+
+
+def test_bytes_of_unknown_characters_in_the_history_touch_no_row() -> None:
+    """Virtual ids lie beyond the logits: as the last id of a run they forbid nothing, and write nowhere."""
+    memory = np.zeros(8, np.float32)
+    logits = memory[:4]
+    sampler.forbid_repeats(logits, np.array([1, 6, 1], np.int32), 2)
+    assert (memory == 0).all()
+    sampler.forbid_repeats(logits, np.array([6, 2, 6], np.int32), 2)
+    assert logits.tolist() == [0, 0, -np.inf, 0]
+    assert (memory[4:] == 0).all()

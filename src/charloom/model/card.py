@@ -8,7 +8,7 @@ from typing import Any
 from charloom.model.config import ModelConfig
 from charloom.text.vocabulary import Vocabulary
 
-NAMES = {"lstm": "LSTM", "gru": "GRU", "rnn": "simple recurrent network"}
+NAMES = {"lstm": "An LSTM", "gru": "A GRU", "rnn": "A simple recurrent network"}
 
 
 def write(config: ModelConfig, vocabulary: Vocabulary, provenance: Mapping[str, Any]) -> str:
@@ -23,7 +23,7 @@ tags: [charloom, character-level, {config.cell}]
 
 # A character model
 
-A {NAMES[config.cell]} of {config.layers} layer{plural} and {config.hidden} hidden units
+{NAMES[config.cell]} of {config.layers} layer{plural} and {config.hidden} hidden units
 ({config.parameters(len(vocabulary)):,} parameters), over {len(vocabulary)} ids of unit {vocabulary.unit}.
 
 ## Trained on
@@ -45,8 +45,8 @@ keeps no plot. It may repeat passages of its training text word for word, privat
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(str, value))
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_shown, value))
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_shown(item)}" for key, item in value.items())
+        return ", ".join(f"{key} {_shown(item)}" for key, item in value.items() if item not in ("", None))
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -68,8 +68,9 @@ def forbid_repeats(logits: Floats, history: Ids, n: int) -> None:
             if history[start + k] != history[size - n + 1 + k]:
                 same = False
                 break
-        if same:
-            logits[history[start + n - 1]] = -np.inf
+        last = history[start + n - 1]
+        if same and last < len(logits):  # a byte of an unknown character is no row: it is never drawn
+            logits[last] = -np.inf
     if largest(logits) == -np.inf:
         for k in range(len(logits)):
             logits[k] = before[k]
