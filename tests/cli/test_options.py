@@ -78,6 +78,7 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "--set": Effect(TRAIN, f"{TRAIN} --set train.rate=0.001", SETTINGS),
         "--device": Effect(TRAIN, f"{TRAIN} --device cpu", SETTINGS),
         "--seed": Effect(TRAIN, f"{TRAIN} --seed 1", "new/model.safetensors"),
+        "--tensorboard": Effect(TRAIN, f"{TRAIN} --tensorboard", "err"),
         "--json": Effect(TRAIN, f"{TRAIN} --json"),
     },
     "sample": {

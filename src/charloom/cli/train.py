@@ -45,6 +45,7 @@ NEWEST = "newest"
     "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Trains there.  [default: auto]"
 )
 @click.option("--seed", type=int, metavar="S", help="Weights, order and dropout come from it.  [default: 0]")
+@click.option("--tensorboard", is_flag=True, help="Write curves and samples for TensorBoard, too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with `event`.")
 def command(
     corpus: tuple[str, ...],
@@ -54,6 +55,7 @@ def command(
     overwrite: bool,
     config: str | None,
     sets: tuple[str, ...],
+    tensorboard: bool,
     as_json: bool,
     **flags: Any,
 ) -> None:
@@ -87,6 +89,7 @@ def command(
     code, _ = follow(
         chosen,
         as_json,
+        tensorboard,
         out=Path(out) if out else None,
         overwrite=overwrite,
         resume=run,
@@ -95,27 +98,37 @@ def command(
     click.get_current_context().exit(code)
 
 
-def follow(chosen: Settings, as_json: bool = False, **options: Any) -> tuple[int, Path | None]:
+def follow(
+    chosen: Settings, as_json: bool = False, tensorboard: bool = False, **options: Any
+) -> tuple[int, Path | None]:
     """Train, and show it as it goes: exit code and run folder. Options are those of `api.training`."""
     from charloom import api
     from charloom.cli.bar import Bar
     from charloom.cli.model import tell_compilation
     from charloom.cli.signals import Signals
 
+    if tensorboard:
+        from charloom.cli.tensorboard import Board, require
+
+        require()
     run = None
     with contextlib.ExitStack() as stack:
         signals, bar = stack.enter_context(Signals()), stack.enter_context(Bar())
         options |= {"stdin": sys.stdin.buffer, "stop": signals.reason, "progress": bar.read}
-        view: Any = None
+        views: list[Any] = []
         for event in api.training(chosen, **options):
             if isinstance(event, api.Prepared):
                 run = event.run
                 bar.stop()
                 tell_compilation()
-                view = stack.enter_context(_view(as_json))
+                views.append(stack.enter_context(_view(as_json)))
+                if tensorboard:
+                    click.echo(f"charloom: tensorboard --logdir {event.run} shows its curves", err=True)
+                    views.append(stack.enter_context(Board(event.run)))
             else:
                 signals.training = True  # from here on a signal means a checkpoint
-            view.take(event)
+            for view in views:
+                view.take(event)
         return signals.exit_code(), run
 
 
