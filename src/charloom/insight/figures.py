@@ -62,7 +62,7 @@ def curves(runs: Mapping[str, Mapping[str, Curve]], baselines: Mapping[str, floa
 
         for colour, (name, found) in zip(SERIES * len(runs), runs.items(), strict=False):
             for kind, points in found.items():
-                shown = f"{name}, {kind}" if len(runs) > 1 else kind
+                shown = name if len(runs) > 1 else kind
                 style = {"color": colour} if kind == "held out" else {"color": colour, "alpha": 0.45, "lw": 1}
                 axes.plot(*zip(*points, strict=True), label=shown, marker=_marker(points), ms=3, **style)
         for name, bits in baselines.items():

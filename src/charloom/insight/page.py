@@ -110,17 +110,18 @@ def _curves(reports: Sequence[Report]) -> str:
     lines = {each.name: each.bits_per_character for each in found.baselines} if found else {}
     pictures = []
     longest = max((record["seconds"] for report in reports for record in report.metrics), default=0)
-    unit = (60.0, "minutes") if longest > LONG else (1.0, "seconds")
+    unit = (60.0, "minutes of training") if longest > LONG else (1.0, "seconds of training")
     for against, (scale, label) in (("seconds", unit), ("characters", (1.0, "characters read"))):
         runs = {}
         for report in reports:
-            kinds = {"held out": report.curve(against, "nats"), "training": report.curve(against, "loss")}
+            kinds = {"held out": report.curve(against, "nats")}
+            if len(reports) == 1:
+                kinds["training"] = report.curve(against, "loss")
             drawn = {kind: [(x / scale, y) for x, y in points] for kind, points in kinds.items() if points}
             if drawn:
                 runs[report.name] = drawn
         if runs:
-            caption = f"Bits a character against {label} of training."
-            pictures.append(_figure(figures.curves(runs, lines, f"{label} of training"), caption))
+            pictures.append(_figure(figures.curves(runs, lines, label), f"Bits a character by {label}."))
     if not pictures:
         return ""
     told = " Dashed: what other models pay for the held-out text." if lines else ""
