@@ -2,9 +2,9 @@
 
     python examples/odd_line.py
 
-A log is made up (a day's lines of a web server, logins and jobs), a small model learns a day of it for a
-minute, and the next day has one line that never occurred. No rule says what is odd: the model only knows
-what lines look like.
+A log is made up (a day's lines of a web server, logins and jobs), a small model learns a day of it in
+a minute or two, and the next day has one line that never occurred. No rule says what is odd: the model knows
+only what lines look like.
 """
 
 from __future__ import annotations
@@ -41,14 +41,12 @@ def day(lines: int, seed: int) -> Iterator[str]:
         yield f"{stamp} host {text}"
 
 
-def main(lines: int, minutes: float) -> int:
+def main(lines: int, steps: int = 800) -> int:
     """Print the three strangest lines; the rank of the odd one."""
     with tempfile.TemporaryDirectory() as folder:
         yesterday = Path(folder, "yesterday.log")
         yesterday.write_text("\n".join(day(20_000, seed=1)) + "\n", encoding="utf-8")
-        model = charloom.train(
-            yesterday, out=Path(folder, "run"), minutes=minutes, documents="line", hidden=96
-        )
+        model = charloom.train(yesterday, out=Path(folder, "run"), steps=steps, documents="line", hidden=96)
         today = list(day(lines, seed=2))
         at = lines * 2 // 3
         today[at] = f"{today[at][:8]} {ODD}"
@@ -60,5 +58,5 @@ def main(lines: int, minutes: float) -> int:
 
 
 if __name__ == "__main__":
-    rank = main(int(sys.argv[1]) if sys.argv[1:] else 100_000, 1.0)
+    rank = main(int(sys.argv[1]) if sys.argv[1:] else 100_000)
     print(f"the line that was planted is number {rank} by strangeness")
