@@ -2,6 +2,7 @@
 
 import os
 
-# A thread that waits for the others must sleep, not spin: beside one other busy program, spinning threads
-# were measured to take thirty times as long for a step. It counts only if it is set before torch is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# How long a thread spins before it sleeps while it waits for the others. Beside one other busy program,
+# torch's default made a step take thirty to seventy times as long; this one less than three times, and in a
+# quiet minute it costs a tenth (docs/log.md). It counts only if it is set before torch is loaded.
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")
