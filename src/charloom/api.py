@@ -90,8 +90,8 @@ class CharacterModel:
         total, state = 0.0, None
         for start in range(0, len(ids), PIECE):
             scores, state = self.generator.continue_score(ids[start : start + PIECE], state)
-            found = scores.log_probabilities
-            total -= float(found[~_nan(found)].sum(dtype="float64"))
+            # NaN is what nothing came before
+            total -= float(np.nansum(scores.log_probabilities, dtype=np.float64))
         return Score(total, len(text))
 
     @property
@@ -291,7 +291,3 @@ def _warm(config: ModelConfig, corpus: Corpus, prompt: str) -> None:
 def _number(value: Any) -> Any:
     """JSON has no NaN."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _nan(values: Any) -> Any:
-    return values != values
