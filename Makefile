@@ -32,6 +32,7 @@ test-slow: $(READY)  ## the long tests
 	$(BIN)/python -m pytest -m slow
 
 bench: $(READY)  ## the tables of benchmarks/
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
 	$(BIN)/python benchmarks/all.py
 
 clean:  ## remove what the other targets made

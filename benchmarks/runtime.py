@@ -124,7 +124,7 @@ def batch(hidden: int = 512, length: int = 32) -> Row:
 def against_transformer() -> Row:
     """Hugging Face's generate on a GPT-2 of nanoGPT's CPU shape against an LSTM of 512."""
     try:
-        from transformers import GPT2Config, GPT2LMHeadModel  # type: ignore[import-not-found]
+        from transformers import GPT2Config, GPT2LMHeadModel
     except ImportError:
         return {"skipped": "transformers is not installed"}
     shape = GPT2Config(
