@@ -91,10 +91,10 @@ def measure() -> dict[str, Any]:
     corpus = prepare(["ag_news:test"], DataConfig())
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(corpus, ModelConfig(hidden=HIDDEN), TrainConfig(steps=10**6), Path(folder))
-        trainer.schedule.plan = [(0, 10**6)]
+        trainer.budget.schedule.plan = [(0, 10**6)]
 
         def ours() -> int:
-            trainer._take_step()
+            trainer.take_step()
             return trainer.config.lanes * trainer.config.window
 
         with trainer.place.engaged():

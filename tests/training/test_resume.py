@@ -1,0 +1,89 @@
+"""A run that was stopped and goes on ends as if it had never been stopped."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from charloom.model.config import CELLS, Cell
+from charloom.training import checkpoint
+from charloom.training.events import Evaluated, SampleDue, Saved
+from trained import MODEL, TRAIN, Prepare, after, metrics, require_same, stopping, trainer
+
+LAYOUTS = ["lanes", "shuffled"]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_stopped_and_resumed_is_never_stopped(
+    cell: Cell, layout: Any, prepare: Prepare, tmp_path: Path
+) -> None:
+    corpus = prepare()
+    config, model = replace(TRAIN, layout=layout), replace(MODEL, cell=cell)
+    whole = trainer(corpus, tmp_path / "whole", config, model)
+    events = list(whole.train())
+    for stops in (
+        [10],
+        [0, 6, 7, 23],
+    ):  # before the first step, at an evaluation, right behind it, near the end
+        run = tmp_path / "-".join(map(str, stops))
+        seen: list[Any] = []
+        for count in stops:
+            parted = stopping(corpus, run, after(count), config, model)
+            if (found := checkpoint.latest(run)[0]) is not None:
+                assert parted.restore(found) == []
+            seen += parted.train()
+            assert seen[-1].reason == "interrupted"
+            assert isinstance(seen[-2], Saved)
+            assert parted.step == count
+        parted = trainer(corpus, run, config, model)
+        found, passed = checkpoint.latest(run)
+        assert found is not None
+        assert not passed
+        assert parted.restore(found) == []
+        seen += parted.train()
+        assert metrics(seen) == metrics(events)
+        require_same(whole, parted, tmp_path / "whole", run)
+
+
+def test_a_signal_cuts_an_evaluation_short(prepare: Prepare, tmp_path: Path) -> None:
+    """Ten seconds are enough wherever it comes; the evaluation is taken again on resuming."""
+    corpus, run = prepare(), tmp_path / "run"
+    whole = trainer(corpus, tmp_path / "whole")
+    events = list(whole.train())
+    for at in (12, 24):
+        asked = itertools.count()
+        made = stopping(
+            corpus,
+            run,
+            lambda one, at=at, asked=asked: "terminated" if one.step == at and next(asked) else "",
+        )
+        if (found := checkpoint.latest(run)[0]) is not None:
+            made.restore(found)
+        seen = list(made.train())
+        assert at not in [e.step for e in seen if isinstance(e, Evaluated)]
+        assert (seen[-1].reason, seen[-1].step) == ("terminated", at)
+        assert not any(isinstance(e, SampleDue) and e.step == at for e in seen)
+    made = trainer(corpus, run)
+    found = checkpoint.latest(run)[0]
+    assert found is not None
+    made.restore(found)
+    seen = list(made.train())
+    assert metrics(seen) == metrics(events)[-1:]
+    require_same(whole, made, tmp_path / "whole", run)
+
+
+def test_another_machine_is_said(prepare: Prepare, tmp_path: Path) -> None:
+    corpus = prepare()
+    made = trainer(corpus, tmp_path / "run")
+    list(made.train())
+    found = checkpoint.latest(tmp_path / "run")[0]
+    assert found is not None
+    found.facts["place"].update(threads=64, torch="1.0")
+    lines = trainer(corpus, tmp_path / "run").restore(found)
+    assert len(lines) == 2
+    assert lines[0] == "threads was 64 and is 1: the last bits may differ"
