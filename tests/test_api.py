@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from pydoc_data.topics import topics
@@ -122,7 +123,7 @@ def test_a_run_folder(book: Path) -> None:
     assert isinstance(events[-1], Finished)
     assert {file.name for file in path.iterdir()} == {
         "config.json", "vocab.json", "generation.json", "README.md", "model.safetensors",
-        "config.toml", "metrics.jsonl", "samples.jsonl", "checkpoints",
+        "config.toml", "metrics.jsonl", "samples.jsonl", "checkpoints", "machine.json", "report.html",
     }  # fmt: skip
     told = run.records(path / run.METRICS)
     assert [record["step"] for record in told] == [0, 8, 16, 20]
@@ -136,6 +137,20 @@ def test_a_run_folder(book: Path) -> None:
     card = (path / "README.md").read_text("utf-8")
     assert "LSTM of 1 layer and 12 hidden units" in card
     assert charloom.train(book, steps=1, **TINY).path == Path("runs/book-2")
+
+
+def test_a_run_without_matplotlib_is_kept_and_says_what_its_page_lacks(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    events: list[Any] = []
+    model = charloom.train(book, steps=1, on_event=events.append, **TINY)
+    assert model.path is not None
+    assert not (model.path / run.PAGE).exists()
+    assert isinstance(events[-1], Finished)
+    (warned,) = (event.message for event in events if isinstance(event, Warned))
+    assert warned.startswith("no page of its curves and samples: ")
+    assert "charloom[train]" in warned
 
 
 def test_writing_and_scoring(book: Path) -> None:

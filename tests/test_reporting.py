@@ -111,6 +111,7 @@ def test_the_page_holds_all_of_it_and_nothing_from_elsewhere(reports, tmp_path):
 
 
 def test_at_the_end_of_training_the_page_has_what_is_known_by_then(healthy, tmp_path):
+    assert "charloom report" in (healthy / "report.html").read_text("utf-8")  # `train` has written it
     run = tmp_path / "run"
     shutil.copytree(healthy, run)
     page = reporting.finished(run).read_text("utf-8")

@@ -14,7 +14,7 @@ import numpy as np
 
 from charloom import run as runs
 from charloom import settings as settings_room
-from charloom.errors import MissingExtraError, RunError, UsageError
+from charloom.errors import CharloomError, MissingExtraError, RunError, UsageError
 from charloom.model import card, folder
 from charloom.model.config import ModelConfig
 from charloom.model.folder import Model, Weights
@@ -180,6 +180,7 @@ def training(
         from charloom.verdict import require_same
 
         require_same(resume, folder.read(resume), corpus)
+    from charloom import reporting
     from charloom.training import auto, checkpoint
     from charloom.training.events import Evaluated, Finished, SampleDue, Warned
     from charloom.training.loop import Trainer
@@ -238,8 +239,13 @@ def training(
             if isinstance(event, Evaluated):
                 metrics = {key: _number(value) for key, value in asdict(event).items()}
                 runs.append(run / runs.METRICS, metrics)
-            if isinstance(event, Finished) and event.reason in ("budget", "patience"):
-                write_settings()
+            if isinstance(event, Finished):
+                if event.reason in ("budget", "patience"):
+                    write_settings()
+                try:
+                    reporting.finished(run)
+                except CharloomError as error:  # the model is kept; a page of it can be made any time
+                    yield Warned(f"no page of its curves and samples: {error}")
             yield event
     except BaseException:
         if new:  # it came to nothing

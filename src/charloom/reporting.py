@@ -31,7 +31,6 @@ from charloom.runtime.passages import Passages
 from charloom.text.parts import Part
 from charloom.verdict import Text, own_text
 
-PAGE = "report.html"
 MACHINE = "machine.json"
 READ = (
     2**15
@@ -68,7 +67,7 @@ def finished(run: Path) -> Path:
     folder.replace_file(run / MACHINE, json.dumps(_machine(), indent=1).encode("utf-8"))
     report = known(run)
     report = replace(report, missing=[f"charloom report {run} completes this page."])
-    return written([report], [], run / PAGE)
+    return written([report], [], run / runs.PAGE)
 
 
 def written(reports: Sequence[Report], verdicts: Sequence[Paired], path: Path) -> Path:

@@ -1,6 +1,7 @@
 """A run folder: its name, its settings, and the records that grow while it trains.
 
-A run folder is a model folder plus `config.toml`, `metrics.jsonl`, `samples.jsonl` and `checkpoints/`.
+A run folder is a model folder plus `config.toml`, `metrics.jsonl`, `samples.jsonl`, `report.html` and
+`checkpoints/`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from charloom.errors import ModelError, RunError
 from charloom.model.folder import WEIGHTS, replace_file
 
 RUNS = Path("runs")
-CONFIG, METRICS, SAMPLES = "config.toml", "metrics.jsonl", "samples.jsonl"
+CONFIG, METRICS, SAMPLES, PAGE = "config.toml", "metrics.jsonl", "samples.jsonl", "report.html"
 
 
 def check(out: Path, *, overwrite: bool = False) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import click
 
 from charloom import api
+from charloom.run import PAGE
 from charloom.training import events as happened
 
 CUTS = {
@@ -146,6 +148,8 @@ def ended(event: happened.Finished, run: str) -> list[str]:
         bits = event.best_nats / math.log(2)
         best = f"best at step {event.best_step:,}: {event.best_nats:.3f} nats, {bits:.3f} bits a character"
     stopped = event.reason in ("interrupted", "terminated")
+    page = Path(run) / PAGE  # without matplotlib there is none
+    shown = [f"curves and samples in {page}; to measure the rest: charloom report {run}"]
     return [
         f"{ENDS[event.reason]} after {clock(event.seconds)}, {event.step:,} steps, "
         f"{event.characters:,} characters",
@@ -153,6 +157,7 @@ def ended(event: happened.Finished, run: str) -> list[str]:
         f"kept in {run}; to go on: charloom train --resume {run}"
         if stopped
         else f"kept in {run}; to write with it: charloom sample {run}",
+        *(shown if page.is_file() else []),
     ]
 
 

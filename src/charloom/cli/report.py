@@ -24,7 +24,7 @@ def command(runs: tuple[str, ...], out: Path | None, as_json: bool) -> None:
     """
     import json
 
-    from charloom import reporting
+    from charloom import reporting, run
     from charloom.cli.bar import Bar
     from charloom.cli.model import open_model
     from charloom.insight.report import sentences
@@ -46,7 +46,7 @@ def command(runs: tuple[str, ...], out: Path | None, as_json: bool) -> None:
         return
     path = models[0].path
     assert path is not None
-    page = out or (path / reporting.PAGE if len(reports) == 1 else Path("comparison.html"))
+    page = out or (path / run.PAGE if len(reports) == 1 else Path("comparison.html"))
     reporting.written(reports, verdicts, page)
     for sentence in sentences(reports[0]) if len(reports) == 1 else [each.verdict for each in verdicts]:
         click.echo(sentence)
