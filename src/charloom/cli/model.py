@@ -28,7 +28,7 @@ def open_model(name: str | None, precision: str = "float32") -> CharacterModel:
 
 def tell_compilation() -> None:
     """Say so where the first text has to wait for a compiler."""
-    from charloom.runtime import compiled
+    from charloom import compiled
 
     compiled.on_compile.append(lambda: click.echo("charloom: compiling the sampler, this once", err=True))
 

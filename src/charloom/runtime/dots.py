@@ -17,7 +17,7 @@ from llvmlite import ir
 from numba import types
 
 from charloom.runtime import matrix_unit
-from charloom.runtime.compiled import compiled
+from charloom.compiled import compiled
 from charloom.runtime.vectors import (
     F32,
     I8,

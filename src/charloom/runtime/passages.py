@@ -15,7 +15,7 @@ import numpy as np
 
 from charloom.errors import DataError, MissingExtraError
 from charloom.runtime.arrays import Longs
-from charloom.runtime.compiled import compiled, jitable
+from charloom.compiled import compiled, jitable
 from charloom.text.parts import Part
 
 BETWEEN = b"\xff"  # no byte of UTF-8: no passage runs from one document into the next

@@ -11,7 +11,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from charloom.runtime.compiled import compiled
+from charloom.compiled import compiled
 from charloom.runtime.vectors import (
     I64,
     LANES,

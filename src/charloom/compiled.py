@@ -1,8 +1,8 @@
 """Compilation by numba where it exists, with a cache that a read-only install and a missing HOME survive.
 
 The cache lies in `$CHARLOOM_CACHE`, else in the user's cache folder; where neither can be written, code is
-compiled anew each run. An entry is valid while every source file of this folder is what it was: numba alone
-would look at the entry function's own file only.
+compiled anew each run. An entry is valid while every source file of the function's folder is what it was:
+numba alone would look at the function's own file only.
 """
 
 from __future__ import annotations
@@ -37,11 +37,14 @@ def jitable(function: Function) -> Function:
     return cast(Function, numba.extending.register_jitable(function)) if COMPILES else function
 
 
-def compiled(function: Function) -> Function:
-    """The function compiled at its first call, without Python's lock, kept in the cache."""
+def compiled(function: Function, **options: Any) -> Function:
+    """The function compiled at its first call, without Python's lock, kept in the cache.
+
+    `options` are numba's own, such as `fastmath`.
+    """
     if not COMPILES:
         return function
-    dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
+    dispatcher = numba.njit(nogil=True, error_model="numpy", **options)(function)
     try:
         dispatcher._cache = _Uncached() if cache_folder() is None else _Cache(function)
     except Exception:  # numba's cache is no public interface: should it change, code still runs, uncached
@@ -67,10 +70,10 @@ def cache_folder() -> Path | None:
         return None
 
 
-def _sources() -> str:
-    """A digest of every source file that compiled code comes from."""
+def _sources(folder: Path) -> str:
+    """A digest of every source file that compiled code of this folder comes from."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(folder.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -85,21 +88,21 @@ if COMPILES:
     class _Locator(caching._CacheLocator):  # type: ignore[misc]
         """Where a function's compiled code lies, and what it depends on."""
 
-        def __init__(self, function: Callable[..., Any]) -> None:
-            self.name, self.folder = function.__name__, cache_folder()
+        def __init__(self, function: Callable[..., Any], file: str) -> None:
+            self.name, self.folder, self.sources = function.__name__, cache_folder(), Path(file).parent
 
         def get_cache_path(self) -> str:
             return str(self.folder)
 
         def get_source_stamp(self) -> str:
-            return _sources()
+            return _sources(self.sources)
 
         def get_disambiguator(self) -> str:
             return self.name
 
         @classmethod
-        def from_function(cls, function: Callable[..., Any], _file: str) -> _Locator:
-            return cls(function)
+        def from_function(cls, function: Callable[..., Any], file: str) -> _Locator:
+            return cls(function, file)
 
     class _Implementation(caching.CompileResultCacheImpl):  # type: ignore[misc]
         _locator_classes: ClassVar = [_Locator]

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from charloom.runtime.compiled import COMPILES, cache_folder
+from charloom.compiled import COMPILES, cache_folder
 
-MODELS = Path(__file__).parent / "conftest.py"
+MODELS = Path(__file__).parent / "runtime" / "conftest.py"
 SCRIPT = """
 import importlib.util, sys
 {before}
 found = importlib.util.spec_from_file_location("models", {models!r})
 models = importlib.util.module_from_spec(found)
 found.loader.exec_module(models)
-from charloom.runtime import compiled
+from charloom import compiled
 from charloom.runtime.generator import Generator
 from charloom.runtime.options import SamplerConfig
 compiled.on_compile.append(lambda: print("compiling"))
