@@ -16,8 +16,8 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from charloom.runtime import matrix_unit
 from charloom.compiled import compiled
+from charloom.runtime import matrix_unit
 from charloom.runtime.vectors import (
     F32,
     I8,

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from charloom.runtime.arrays import Floats
 from charloom.compiled import jitable
+from charloom.runtime.arrays import Floats
 
 MOST_SEED = 2**32 - 1
 """Seeds and streams are 32 bits wide, as Philox's key words are."""

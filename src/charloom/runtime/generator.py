@@ -9,13 +9,13 @@ from itertools import count, islice
 
 import numpy as np
 
+from charloom.compiled import COMPILES
 from charloom.errors import UsageError
 from charloom.model.folder import Model
 from charloom.runtime import match
 from charloom.runtime.arrays import Floats, Ids, aligned, padded
 from charloom.runtime.automaton import Automaton
 from charloom.runtime.batch import Batch, Engine, Stream
-from charloom.compiled import COMPILES
 from charloom.runtime.options import SamplerConfig
 from charloom.runtime.sample import Alternative
 from charloom.runtime.sample import Sample as Sample  # who generates finds the records here too

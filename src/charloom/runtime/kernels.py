@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from charloom.compiled import compiled, jitable
 from charloom.runtime import matrix_unit, sampler
 from charloom.runtime.arrays import LINE, Bytes, Floats, Ids, Longs, aligned
 from charloom.runtime.automaton import Automaton
-from charloom.compiled import compiled, jitable
 from charloom.runtime.dots import multiply_codes
 from charloom.runtime.draw import uniform
 from charloom.runtime.gates import add, copy, gru_gates, lstm_gates, quantise, rnn_gates, softmax_weights

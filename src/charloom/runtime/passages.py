@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from charloom.compiled import compiled, jitable
 from charloom.errors import DataError, MissingExtraError
 from charloom.runtime.arrays import Longs
-from charloom.compiled import compiled, jitable
 from charloom.text.parts import Part
 
 BETWEEN = b"\xff"  # no byte of UTF-8: no passage runs from one document into the next

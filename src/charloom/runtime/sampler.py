@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from charloom.runtime.arrays import Doubles, Floats, Ids
 from charloom.compiled import jitable
+from charloom.runtime.arrays import Doubles, Floats, Ids
 from charloom.runtime.draw import pick
 
 TEMPERATURE, TOP_K, TOP_P, MIN_P, FREQUENCY, PRESENCE, NO_REPEAT = range(7)
