@@ -11,7 +11,7 @@ import difflib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -122,9 +122,9 @@ def write(settings: Settings, resolved: Mapping[str, Any], reasons: Mapping[str,
         f"corpus = {_toml(settings.corpus)}",
     ]
     for section, config in resolved.items():
-        values = asdict(config)
-        if section == "sample":
-            values = {key: values[key] for key in SAMPLE_KEYS}
+        values = {
+            key: getattr(config, key) for key in (SAMPLE_KEYS if section == "sample" else keys(section))
+        }
         lines += ["", f"[{section}]"]
         for key, value in values.items():
             reason = reasons.get(f"{section}.{key}", "")
@@ -132,12 +132,17 @@ def write(settings: Settings, resolved: Mapping[str, Any], reasons: Mapping[str,
     return ("\n".join(lines) + "\n").encode("utf-8", "surrogatepass")
 
 
+def keys(section: str) -> list[str]:
+    """The names of a section's settings."""
+    return [field.name for field in fields(SECTIONS[section]) if field.metadata.get("setting", True)]
+
+
 def section_of(key: str) -> str:
     """The section that a key belongs to; raises UsageError, naming the nearest, for one of none."""
-    for section, config in SECTIONS.items():
-        if key in (field.name for field in fields(config)):
+    for section in SECTIONS:
+        if key in keys(section):
             return section
-    known = [field.name for config in SECTIONS.values() for field in fields(config)]
+    known = [key for section in SECTIONS for key in keys(section)]
     raise UsageError(f"there is no option {key!r}{_nearest(key, known)}")
 
 
@@ -153,7 +158,7 @@ def _read(file: Path) -> dict[str, Any]:
 def _take(given: Values, section: str, values: Mapping[str, Any], where: str) -> None:
     if section not in SECTIONS:
         raise UsageError(f"{where}: there is no section {section!r}{_nearest(section, SECTIONS)}")
-    known = [field.name for field in fields(SECTIONS[section])]
+    known = keys(section)
     for key, value in values.items():
         if key not in known:
             raise UsageError(f"{where}: [{section}] has no key {key!r}{_nearest(key, known)}")

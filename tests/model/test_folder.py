@@ -22,11 +22,16 @@ from charloom.model.config import CELLS, ModelConfig
 from charloom.model.folder import Model
 from charloom.runtime.generator import Generator
 from charloom.runtime.options import SamplerConfig
+from charloom.text.condition import Condition
 from charloom.text.vocabulary import BOS, BYTE, EOS, Vocabulary
 
 GOLDEN = Path(__file__).parent / "golden"
 VOCABULARY = Vocabulary.from_text("abc é\ud800😀\n", (BOS, EOS, BYTE))
 CONFIG = ModelConfig(cell="lstm", layers=2, hidden=5, embedding=3)
+CONDITIONS = (
+    Condition(name="a.b, é", kind="label", values=("x", "y"), counts=(2, 3)),
+    Condition(name="pixels", kind="array", size=5, mean=1.0, deviation=2.0),
+)
 
 
 def made(
@@ -66,6 +71,27 @@ def require_same(found: Model, expected: Model) -> None:
     for name, array in expected.weights.items():
         assert found.weights[name].dtype == np.float32
         assert np.array_equal(found.weights[name], array)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_conditions_round_trip(cell: Any, tmp_path: Path) -> None:
+    config = ModelConfig(cell=cell, layers=2, hidden=6, embedding=4, conditions=CONDITIONS)
+    model = made(config)
+    write(tmp_path / "model", model)
+    require_same(folder.read(tmp_path / "model"), model)
+    described = json.loads((tmp_path / "model" / "config.json").read_text("utf-8"))
+    assert described["conditions"]["a.b, é"] == {"kind": "label", "values": ["x", "y"], "counts": [2, 3]}
+    assert described["conditions"]["pixels"] == {"kind": "array", "size": 5, "mean": 1.0, "deviation": 2.0}
+    assert model.weights["condition.a.b, é.layers.1.weight"].shape == (6 * config.parts, 2)
+    assert model.weights["condition.pixels.layers.0.bias"].shape == (6 * config.parts,)
+    described["conditions"]["pixels"]["size"] = 2**24
+    (tmp_path / "model" / "config.json").write_text(json.dumps(described), encoding="utf-8")
+    with pytest.raises(ModelError, match="the file is truncated"):
+        folder.read(tmp_path / "model")
+    described["conditions"]["pixels"]["size"] = "5"
+    (tmp_path / "model" / "config.json").write_text(json.dumps(described), encoding="utf-8")
+    with pytest.raises(ModelError, match="the size of the condition 'pixels' is '5'; the file is damaged"):
+        folder.read(tmp_path / "model")
 
 
 @pytest.mark.parametrize("cell", CELLS)

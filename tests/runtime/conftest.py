@@ -9,6 +9,7 @@ import pytest
 
 from charloom.model.config import Cell, ModelConfig
 from charloom.model.folder import Model
+from charloom.text.condition import Condition
 from charloom.text.vocabulary import Vocabulary
 
 LETTERS = "etaoin shrdlu\n.,'ABCmwfgypbvkxjqz-"
@@ -24,9 +25,10 @@ def build(
     vocabulary: Vocabulary | None = None,
     specials: tuple[str, ...] = ("<bos>", "<eos>", "<byte>"),
     seed: int = 0,
+    conditions: tuple[Condition, ...] = (),
 ) -> Model:
     vocabulary = vocabulary or Vocabulary.of_characters(LETTERS, specials)
-    config = ModelConfig(cell=cell, layers=layers, hidden=hidden, embedding=embedding)
+    config = ModelConfig(cell=cell, layers=layers, hidden=hidden, embedding=embedding, conditions=conditions)
     random = np.random.default_rng(seed)
     weights = {
         name: random.normal(0, 1.5 / np.sqrt(shape[-1]) if len(shape) > 1 else 0.3, shape).astype(np.float32)
@@ -40,5 +42,5 @@ def build(
 
 @pytest.fixture
 def make_model() -> MakeModel:
-    """`make_model(cell, layers=, hidden=, embedding=, vocabulary=, specials=, seed=)`."""
+    """`make_model(cell, layers=, hidden=, embedding=, vocabulary=, specials=, seed=, conditions=)`."""
     return build

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from charloom.errors import UsageError
+from charloom.text.condition import Condition
 
 Cell = Literal["lstm", "gru", "rnn"]
 CELLS: tuple[Cell, ...] = get_args(Cell)
@@ -24,13 +25,17 @@ MOST_PARAMETERS = 2**33
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The sizes of a network. Raises UsageError for a size out of its range."""
+    """The sizes of a network, and what it depends on besides the text: that comes with the text alone.
+
+    Raises UsageError for a size out of its range.
+    """
 
     cell: Cell = "lstm"  # learns longest of the three at equal time, and torch runs it fastest
     layers: int = 1  # in minutes on a processor, width pays more than depth
     hidden: int = 512  # what two cores can train on a megabyte in five minutes
     embedding: int = 64  # numbers a character; 0 feeds one-hot vectors, as the lesson does
     dropout: float = 0.0  # small texts want more, large ones none: the auto preset decides
+    conditions: tuple[Condition, ...] = field(default=(), metadata={"setting": False})
 
     def __post_init__(self) -> None:
         if self.cell not in CELLS:
@@ -73,6 +78,11 @@ class ModelConfig:
             shapes[f"layers.{k}.bias_hidden"] = (rows,)
         shapes["output.weight"] = (vocabulary, self.hidden)
         shapes["output.bias"] = (vocabulary,)
+        for condition in self.conditions:
+            for k in range(self.layers):
+                weight, bias = condition_weights(condition.name, k)
+                shapes[weight] = (self.parts * self.hidden, condition.width)
+                shapes[bias] = (self.parts * self.hidden,)
         return shapes
 
     def parameters(self, vocabulary: int) -> int:
@@ -86,17 +96,25 @@ class ModelConfig:
         return total
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as JSON holds them."""
-        return asdict(self)
+        """The sizes as JSON holds them; the conditions have an entry of their own in config.json."""
+        return {key: value for key, value in asdict(self).items() if key != "conditions"}
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> ModelConfig:
+    def from_json(cls, found: Mapping[str, Any], conditions: Sequence[Condition] = ()) -> ModelConfig:
         """Back from `to_json`; raises UsageError for an unknown or missing key."""
-        names = [field.name for field in fields(cls)]
+        names = [field.name for field in fields(cls) if field.name != "conditions"]
         for name in names:
             if name not in found:
                 raise UsageError(f"the key {name!r} is missing")
         for name in found:
             if name not in names:
                 raise UsageError(f"the key {name!r} is not known; there are {', '.join(names)}")
-        return cls(**found)
+        return cls(**found, conditions=tuple(conditions))
+
+
+def condition_weights(name: str, layer: int) -> tuple[str, str]:
+    """The names of the linear map from a condition to the initial state of a layer: weight and bias.
+
+    The weight is (parts · H, the condition's width): for an LSTM h first, then c.
+    """
+    return f"condition.{name}.layers.{layer}.weight", f"condition.{name}.layers.{layer}.bias"

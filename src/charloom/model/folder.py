@@ -1,6 +1,6 @@
 """The model folder: the contract between training and whatever generates.
 
-    config.json         format version, sizes, vocabulary size, specials, provenance
+    config.json         format version, sizes, vocabulary size, specials, conditions, provenance
     vocab.json          every id: its character or special
     model.safetensors   float32 weights; metrics in the metadata
     README.md           the model card
@@ -25,6 +25,7 @@ from safetensors.numpy import save
 
 from charloom.errors import CharloomError, ModelError, RunError, UsageError
 from charloom.model.config import MOST_PARAMETERS, ModelConfig
+from charloom.text.condition import Condition
 from charloom.text.config import DataConfig
 from charloom.text.vocabulary import Ids, Vocabulary
 
@@ -82,7 +83,7 @@ def create(
         "model": config.to_json(),
         "vocabulary_size": len(vocabulary),
         "specials": dict(vocabulary.specials),
-        "conditions": {},
+        "conditions": {condition.name: condition.to_json() for condition in config.conditions},
         "provenance": dict(provenance),
     }
     replace_file(folder / "vocab.json", to_json(vocabulary.to_json()))
@@ -116,7 +117,8 @@ def read(folder: Path) -> Model:
             f"{folder}: model format {version} is newer than this charloom reads ({FORMAT}); upgrade charloom"
         )
     try:
-        config = ModelConfig.from_json(_mapping(described, "model"))
+        conditions = [Condition.from_json(*item) for item in _mapping(described, "conditions").items()]
+        config = ModelConfig.from_json(_mapping(described, "model"), conditions)
         vocabulary = Vocabulary.from_json(read_json(folder / "vocab.json"))
     except (UsageError, TypeError) as error:
         raise ModelError(f"{folder / 'config.json'}: {error}; the file is damaged") from error

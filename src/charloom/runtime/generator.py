@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import count, islice
+from itertools import count, islice, repeat
 
 import numpy as np
 
@@ -16,13 +16,15 @@ from charloom.runtime import match
 from charloom.runtime.arrays import Floats, Ids, aligned, padded
 from charloom.runtime.automaton import Automaton
 from charloom.runtime.batch import Batch, Engine, Stream
+from charloom.runtime.beginning import Beginning
 from charloom.runtime.options import SamplerConfig
-from charloom.runtime.sample import Alternative
+from charloom.runtime.sample import Alternative, Given
 from charloom.runtime.sample import Sample as Sample  # who generates finds the records here too
 from charloom.runtime.sample import Scores as Scores
 from charloom.runtime.state import State
 from charloom.runtime.twins import Twins, log_softmax
 from charloom.runtime.weights import Precision, fold
+from charloom.text.condition import Asked, labels
 from charloom.text.vocabulary import Special
 
 STRETCH = 256  # ids a compiled call: long enough that entering it costs nothing, short enough to interrupt
@@ -42,6 +44,7 @@ class Generator:
         self.model = model
         self.precision = precision
         self.engine = _engine(model, precision)
+        self.beginning = Beginning(model)
 
     def sample(
         self,
@@ -52,15 +55,17 @@ class Generator:
         stream: int = 0,
         state: State | None = None,
         top: int | None = None,
+        condition: Asked = None,
+        source: str = "",
     ) -> Sample:
-        """One text. `prompt` is read after `state`, if given; `seed` takes the place of the settings' seed.
-
-        `top` asks for log-probabilities, with so many alternatives each. Raises UsageError for an empty
-        prompt where the model has no `<bos>`, and for settings that the model cannot fulfil.
+        """One text. `prompt` is read after `state`, if given, else after what `condition` and `source` begin;
+        `seed` takes the place of the settings' seed. `top` asks for log-probabilities, with so many
+        alternatives each. Raises UsageError as `prime` does, and for settings that the model cannot fulfil.
         """
         settings = _seeded(settings, seed)
-        start = self.prime(prompt, state)
-        return next(self._samples([(stream, prompt, start)], settings, settings.best_of, top))
+        start = self.prime(prompt, state, condition=condition, source=source)
+        given = Given(prompt, condition, source)
+        return next(self._samples([(stream, given, start)], settings, settings.best_of, top))
 
     def stream(
         self,
@@ -70,12 +75,14 @@ class Generator:
         seed: int | None = None,
         stream: int = 0,
         state: State | None = None,
+        condition: Asked = None,
+        source: str = "",
     ) -> Iterator[str]:
         """The text of `sample` in pieces, as soon as they are certain."""
         settings = _seeded(settings, seed)
-        start = self.prime(prompt, state)
+        start = self.prime(prompt, state, condition=condition, source=source)
         if settings.best_of > 1:
-            yield next(self._samples([(stream, prompt, start)], settings, settings.best_of, None)).text
+            yield next(self._samples([(stream, Given(prompt), start)], settings, settings.best_of, None)).text
             return
         batch = Batch(self.engine, self.model, 1)
         batch.enter(Stream(self.model, start, settings, self.automaton(settings), number=stream))
@@ -88,7 +95,7 @@ class Generator:
 
     def sample_many(
         self,
-        prompts: Sequence[str] = ("",),
+        prompts: Sequence[str | Given] = ("",),
         *,
         settings: SamplerConfig | None = None,
         seed: int | None = None,
@@ -103,44 +110,65 @@ class Generator:
         settings = _seeded(settings, seed)
         if batch < 1:
             raise UsageError(f"batch is {batch}; it takes at least 1")
-        primed: dict[str, State] = {}
+        given = [Given(prompt) if isinstance(prompt, str) else prompt for prompt in prompts]
 
-        def starts() -> Iterator[tuple[int, str, State]]:
-            for i in count(first) if n is None else range(first, n):
-                prompt = prompts[i % len(prompts)]
-                if prompt not in primed:
-                    primed[prompt] = self.prime(prompt)
-                yield i, prompt, primed[prompt]
+        def starts() -> Iterator[tuple[int, Given, State]]:
+            numbers = count(first) if n is None else iter(range(first, n))
+            few = self.prime_many(given) if len(given) <= BATCH else []
+            while block := list(islice(numbers, BATCH)):
+                asked = [given[i % len(given)] for i in block]
+                states = [few[i % len(given)] for i in block] if few else self.prime_many(asked)
+                yield from zip(block, asked, states, strict=True)
 
         return self._samples(starts(), settings, batch, top)
 
-    def prime(self, text: str = "", state: State | None = None, initial: Floats | None = None) -> State:
+    def prime(
+        self,
+        text: str = "",
+        state: State | None = None,
+        initial: Floats | None = None,
+        *,
+        condition: Asked = None,
+        source: str = "",
+    ) -> State:
         """The state after reading `text`: from `state`, else from the beginning (`<bos>` where there is one).
 
-        `initial` (layers, parts, H) is the network's state before anything is read, zero if None. Raises
-        UsageError where there is nothing to read.
+        The beginning depends on `condition`, a bare value or a mapping from names to labels and arrays
+        (what is not named is unknown), and on `source`, the text to translate. `initial` (layers, parts, H)
+        is the network's state before anything is read, if not the condition's. Raises UsageError where
+        there is nothing to read, for a value that the model does not know, and for a source too much or
+        too few.
         """
-        vocabulary = self.model.vocabulary
-        ids = self.model.encode(text)
-        fed = vocabulary.rows(ids)
-        if state is None and vocabulary.bos is not None:
-            fed = np.concatenate((np.array([vocabulary.bos], np.int32), fed))
-        if not len(fed):
-            if state is None:
-                raise UsageError("the model has no <bos> and needs some text to begin with; give --prompt")
-            return state
         if state is None:
-            shape = self.model.config.state_shape()
-            hidden = np.zeros(shape, np.float32) if initial is None else initial
-            start = replace(self._nothing(), hidden=hidden)
-        else:
-            start = state
-        after = self._read([fed], [start], scored=False)[0][0]
-        return replace(after, ids=np.concatenate((start.ids, ids)))
+            start = self.beginning.state(condition)
+            start = start if initial is None else replace(start, hidden=initial)
+            return self._primed([Given(text, condition, source)], [start])[0]
+        if condition is not None or source:
+            raise UsageError("a state has its condition and its source already; leave one of the two out")
+        ids = self.model.encode(text)
+        if not len(ids):
+            return state
+        after = self._read([self.model.vocabulary.rows(ids)], [state], scored=False)[0][0]
+        return replace(after, ids=np.concatenate((state.ids, ids)))
+
+    def prime_many(self, given: Sequence[Given]) -> list[State]:
+        """`prime` for many beginnings at once, each with the same result as alone."""
+        return self._primed(given, [self.beginning.state(each.condition) for each in given])
+
+    def _primed(self, given: Sequence[Given], starts: Sequence[State]) -> list[State]:
+        texts = [self.model.encode(each.prompt) for each in given]
+        fed = [
+            np.concatenate((self.beginning.ids(each.source), self.model.vocabulary.rows(ids)))
+            for each, ids in zip(given, texts, strict=True)
+        ]
+        if not all(map(len, fed)):
+            raise UsageError("the model has no <bos> and needs some text to begin with; give --prompt")
+        after, _ = self._read(fed, starts, scored=False)
+        return [replace(state, ids=ids) for state, ids in zip(after, texts, strict=True)]
 
     def logits(self, ids: Ids, state: State | None = None) -> tuple[Floats, State]:
         """Logits (n, V) after each of `ids` (n,), and the state after the last; nothing is fed beforehand."""
-        start = state if state is not None else self._nothing()
+        start = state if state is not None else self.beginning.state()
         rows = self.model.vocabulary.rows(ids)
         hidden, logits = self._padded([start])
         trace = np.empty((1, len(rows), logits.shape[1]), np.float32)
@@ -151,20 +179,18 @@ class Generator:
         read = replace(after, ids=np.concatenate((start.ids, ids)))
         return trace[0, :, : len(self.model.vocabulary)].copy(), read
 
-    def score(self, texts: Iterable[Ids], batch: int = BATCH) -> Iterator[Scores]:
-        """Log-probability and entropy of each id of each text, in order, each text from the beginning.
+    def score(
+        self, texts: Iterable[Ids], batch: int = BATCH, starts: Iterable[State] | None = None
+    ) -> Iterator[Scores]:
+        """Log-probability and entropy of each id of each text, in order, each text after its state in
+        `starts`, by default from the beginning.
 
         A byte of a character outside the vocabulary has p(`<byte>`)/256. Texts are read `batch` at a
         time; memory beyond that and the results of one batch does not grow.
         """
-        waiting: list[Ids] = []
-        for text in texts:
-            waiting.append(text)
-            if len(waiting) == batch:
-                yield from self._score(waiting)
-                waiting = []
-        if waiting:
-            yield from self._score(waiting)
+        pairs = zip(texts, starts if starts is not None else repeat(self._beginning()), strict=False)
+        while waiting := list(islice(pairs, batch)):
+            yield from self._score([text for text, _ in waiting], [start for _, start in waiting])
 
     def continue_score(self, ids: Ids, state: State | None = None) -> tuple[Scores, State]:
         """`score` of one text that goes on after `state`, and the state at its end: texts of any length,
@@ -177,35 +203,35 @@ class Generator:
 
     def _samples(
         self,
-        starts: Iterable[tuple[int, str, State]],
+        starts: Iterable[tuple[int, Given, State]],
         settings: SamplerConfig,
         rows: int,
         top: int | None,
     ) -> Iterator[Sample]:
-        """Texts in the order of `starts` (number, prompt, state), from `rows` streams in lockstep."""
+        """Texts in the order of `starts` (number, what is given, state), from `rows` streams in lockstep."""
         matching = self.automaton(settings)
         traced = top is not None or settings.best_of > 1
         batch = Batch(self.engine, self.model, rows)
         waiting = (
             (
                 number,
-                prompt,
+                given,
                 Stream(
                     self.model, start, settings, matching, number=number, candidate=candidate, traced=traced
                 ),
             )
-            for number, prompt, start in starts
+            for number, given, start in starts
             for candidate in range(settings.best_of)
         )
-        order: deque[tuple[int, str, list[Stream]]] = deque()
+        order: deque[tuple[int, Given, list[Stream]]] = deque()
         try:
             while True:
                 # a slow text holds back those after it: how many may pile up is bounded
-                for number, prompt, stream in islice(
+                for number, given, stream in islice(
                     waiting, min(batch.free, AHEAD * rows - sum(len(each[2]) for each in order))
                 ):
                     if not stream.candidate:
-                        order.append((number, prompt, []))
+                        order.append((number, given, []))
                     order[-1][2].append(stream)
                     batch.enter(stream)
                 if not order:
@@ -216,8 +242,8 @@ class Generator:
                     and all(s.writer.finish_reason for s in order[0][2])
                     and len(order[0][2]) == settings.best_of
                 ):
-                    number, prompt, streams = order.popleft()
-                    yield max((self._finished(s, prompt, top) for s in streams), key=_likelihood)
+                    number, given, streams = order.popleft()
+                    yield max((self._finished(s, given, top) for s in streams), key=_likelihood)
         finally:
             batch.close()
 
@@ -230,12 +256,14 @@ class Generator:
             raise UsageError(f"match: the shortest match has {result.distance[0]} characters; raise length")
         return result
 
-    def _finished(self, stream: Stream, prompt: str, top: int | None) -> Sample:
+    def _finished(self, stream: Stream, given: Given, top: int | None) -> Sample:
         assert stream.writer.finish_reason is not None
         log_probabilities, alternatives = self._likely(stream, top)
         return Sample(
             text=stream.writer.text,
-            prompt=prompt,
+            prompt=given.prompt,
+            condition=labels(self.model.config.conditions, given.condition),
+            source=given.source,
             temperature=stream.settings.temperature,
             seed=stream.settings.seed,
             stream=stream.number,
@@ -267,20 +295,16 @@ class Generator:
             for row, likely in zip(normal, best, strict=True)
         )
 
-    def _nothing(self) -> State:
-        """The state before anything was read: no logits yet."""
-        vocabulary = len(self.model.vocabulary)
-        hidden = np.zeros(self.model.config.state_shape(), np.float32)
-        return State(hidden, np.full(vocabulary, np.nan, np.float32), np.zeros(0, np.int32))
-
     def _beginning(self) -> State:
-        """Where a text begins: after `<bos>`, if there is one."""
-        return self._nothing() if self.model.vocabulary.bos is None else self.prime()
+        """Where a text begins whose condition is unknown: after `<bos>`, if there is one."""
+        start, bos = self.beginning.state(), self.model.vocabulary.bos
+        if bos is None:
+            return start
+        return self._read([np.array([bos], np.int32)], [start], scored=False)[0][0]
 
-    def _score(self, texts: list[Ids]) -> Iterator[Scores]:
-        beginning = self._beginning()
+    def _score(self, texts: list[Ids], starts: list[State]) -> Iterator[Scores]:
         fed = [self.model.vocabulary.rows(ids) for ids in texts]
-        _, scores = self._read(fed, [beginning] * len(fed), scored=True)
+        _, scores = self._read(fed, starts, scored=True)
         return map(self._spelt, texts, scores)
 
     def _spelt(self, ids: Ids, scores: Floats) -> Scores:
@@ -347,10 +371,6 @@ def _engine(model: Model, precision: Precision) -> Engine:
 def _seeded(settings: SamplerConfig | None, seed: int | None) -> SamplerConfig:
     settings = settings or SamplerConfig()
     return settings if seed is None else replace(settings, seed=seed)
-
-
-def _all_finished(streams: Sequence[Stream], candidates: int) -> bool:
-    return len(streams) == candidates and all(stream.writer.finish_reason for stream in streams)
 
 
 def _likelihood(sample: Sample) -> float:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from charloom.runtime.arrays import Floats
 from charloom.runtime.writer import FinishReason
+from charloom.text.condition import Asked
 
 
 @dataclass(frozen=True)
@@ -16,17 +18,28 @@ class Alternative:
     log_probability: float
 
 
+@dataclass(frozen=True)
+class Given:
+    """What a text is to go on from: a prompt, a condition (see `charloom.text.condition`), a source."""
+
+    prompt: str = ""
+    condition: Asked = None
+    source: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sample:
     """A generated text and how it came about.
 
     log_probabilities are the model's own, in nats, one an id drawn (`<eos>` included), before
     temperature and every other option; top are the likeliest alternatives of each. Both are empty
-    unless asked for.
+    unless asked for. condition holds the labels asked for, by name; an array is not repeated.
     """
 
     text: str
     prompt: str
+    condition: Mapping[str, str] = field(default_factory=dict)
+    source: str = ""
     temperature: float
     seed: int
     stream: int
