@@ -91,7 +91,7 @@ OPTIONS: list[dict[str, Any]] = [
     {"temperature": 1.0, "seed": 6, "frequency_penalty": 0.3, "presence_penalty": 0.5},
     {"temperature": 0, "no_repeat": 3},
     {"temperature": 1.0, "seed": 8, "bias": {"e": 2.5, "t": -3.0}, "ban": "oi", "ignore_eos": True},
-    {"temperature": 1.0, "seed": 9, "only": "abc etn"},
+    {"temperature": 1.0, "seed": 9, "only": "abc etn漢", "ban": "ñ"},
     {"temperature": 1.0, "seed": 10, "stop": ["th", "e "]},
 ]
 
@@ -215,7 +215,8 @@ def test_a_wrong_option_is_told(lab: Lab, make_folder: MakeFolder) -> None:
         ({"length": 1.5}, "whole number"),
         ({"top_p": 0}, "top_p is 0"),
         ({"heat": 2}, "no option heat"),
-        ({"ban": "é"}, "does not know"),
+        ({"bias": {"é": 1}}, "does not know"),
+        ({"only": "é"}, "no character to draw"),
         ({"only": "a", "ban": "a"}, "no character to draw"),
         ({"stop": [""]}, "a stop string is empty"),
     ]
@@ -273,6 +274,23 @@ def test_any_text_has_the_ids_of_python(lab: Lab, make_folder: MakeFolder) -> No
     texts = ["", TEXT, "ñ\u0301", "👩‍👩‍👧", "\U0010ffff\x00", "שלום عالم 漢字"]
     found = ask(lab(source), "x.map((text) => Array.from(model.vocabulary.encode(text)))", texts)
     assert found == [model.vocabulary.encode(text).tolist() for text in texts]
+
+
+def test_a_prompt_takes_the_form_of_the_training_text(lab: Lab, make_folder: MakeFolder) -> None:
+    texts = ["cafe\u0301\r\nno\r", "ﬁ Å 각 \u0344", "e\u0323\u0302"]
+    settings = SamplerConfig(length=40)
+    for form in ("nfc", "none"):
+        vocabulary = Vocabulary.of_characters("abcdefnoé\n\r\u0301 ", ("<bos>", "<byte>"))
+        source, model = make_folder(vocabulary=vocabulary, provenance={"normalize": form})
+        found = ask(
+            lab(source),
+            "x.map((text) => [model.encode(text), model.generate({ prompt: text, length: 40 })])",
+            texts,
+        )
+        generator = Generator(model)
+        for text, (ids, written) in zip(texts, found, strict=True):
+            assert ids == model.encode(text).tolist()
+            assert written == generator.sample(text, settings=settings).text
 
 
 def test_the_example_beside_the_engine_writes(lab: Lab, make_folder: MakeFolder) -> None:

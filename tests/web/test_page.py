@@ -211,6 +211,23 @@ def test_any_pasted_text_is_scored(open_page: Open, make_folder: MakeFolder) -> 
     assert page.locator("#scale").get_attribute("data-colour") == "surprise"
 
 
+def test_what_is_typed_takes_the_form_of_the_training_text(open_page: Open, make_folder: MakeFolder) -> None:
+    source, model = make_folder(provenance={"normalize": "nfc"})
+    page = open_page(source=source, view="inside")
+    text = page.locator("#text")
+    text.fill("a cafe\u0301 is")
+    expect(text).to_have_value("a café is")
+    text.press("Home")
+    for _ in range(3):
+        text.press("ArrowRight")
+    page.keyboard.insert_text("o\u0302")
+    expect(text).to_have_value("a côafé is")
+    assert text.evaluate("area => area.selectionStart") == 4
+    scores = next(Generator(model).score([model.encode("a côafé is")]))
+    bits = -scores.log_probabilities.sum() / 10 / 0.6931472
+    expect(page.locator("#bits")).to_have_text(f"{bits:.3f}")
+
+
 def test_a_unit_that_counts_is_found(open_page: Open, make_folder: MakeFolder) -> None:
     source, _ = make_folder(hidden=30, layers=2)
     page = open_page(source=source, view="inside")

@@ -16,7 +16,7 @@ from charloom.model.folder import Model, read_json, replace_file
 
 POLICY = (
     "default-src 'none'; script-src {script}; style-src {style}; worker-src blob:; img-src data:; "
-    "connect-src 'none'; base-uri 'none'; form-action 'none'"
+    "connect-src {connect}; base-uri 'none'; form-action 'none'"
 )
 
 
@@ -43,12 +43,8 @@ def page(
     model: Model, source: Path, *, name: str, precision: Precision, curve: Iterable[Mapping[str, Any]]
 ) -> str:
     """The whole page; nothing in it can be mistaken for markup, whatever the model's name and texts."""
-    numbers = weights(model, precision)
     about = {
         "name": name,
-        "precision": precision,
-        "bytes": len(numbers),
-        "parameters": model.parameters,
         "config": read_json(source / "config.json"),
         "vocabulary": read_json(source / "vocab.json"),
         "sampling": read_json(source / "generation.json"),
@@ -59,13 +55,29 @@ def page(
             if {"step", "seconds", "loss", "nats"} <= record.keys()
         ],
     }
+    return _filled(
+        title=name,
+        connect="'none'",
+        about=json.dumps(about).replace("<", "\\u003c"),
+        weights=base64.b64encode(weights(model, precision)).decode("ascii"),
+    )
+
+
+def served() -> str:
+    """The page without a model, for a server: it fetches `v1/models` and, from `model/`, the files of the
+    model's folder (metrics.jsonl and README.md where they exist), with the key where it is asked for one.
+    """
+    return _filled(title="charloom", connect="'self'", about="", weights="")
+
+
+def _filled(*, title: str, connect: str, about: str, weights: str) -> str:
     script, style = bundle("page/main.js"), asset("page/style.css") + asset("page/parts.css")
     filled = {
-        "policy": POLICY.format(script=_hash(script), style=_hash(style)),
-        "title": html.escape(_printable(name)),
+        "policy": POLICY.format(script=_hash(script), style=_hash(style), connect=connect),
+        "title": html.escape(_printable(title)),
         "style": style,
-        "about": json.dumps(about).replace("<", "\\u003c"),
-        "weights": base64.b64encode(numbers).decode("ascii"),
+        "about": about,
+        "weights": weights,
         "worker": bundle("engine/worker.js"),
         "script": script,
     }

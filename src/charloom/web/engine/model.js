@@ -2,8 +2,8 @@
 
 import { Network } from "./network.js";
 import { Sampler, logSoftmax, settings } from "./sampler.js";
-import { readMetrics, readTensors } from "./tensors.js";
-import { Vocabulary } from "./vocabulary.js";
+import { readMetrics, readPrecision, readTensors } from "./tensors.js";
+import { Vocabulary, normaliser } from "./vocabulary.js";
 import { Writer } from "./writer.js";
 
 const FORMAT = 1;
@@ -34,8 +34,15 @@ export class Model {
     this.config = config;
     this.sampling = sampling;
     this.metrics = readMetrics(weights);
+    this.precision = readPrecision(weights);
     this.vocabulary = new Vocabulary(vocabulary);
     this.network = new Network(config.model, readTensors(weights), this.vocabulary.size);
+    this.normalise = normaliser(config);
+  }
+
+  /** The ids of a text in the form that the training text had. Throws a RangeError for a character that cannot be written. */
+  encode(text) {
+    return this.vocabulary.encode(this.normalise(text));
   }
 
   /**
@@ -58,7 +65,7 @@ export class Model {
   /** A new state: `state` (the beginning, if left out) after reading `text`. Throws a RangeError. */
   prime(text = "", state = this.begin()) {
     const next = fork(state);
-    for (const id of this.vocabulary.encode(text)) this.step(id, next);
+    for (const id of this.encode(text)) this.step(id, next);
     if (!next.ids.length && this.vocabulary.specials["<bos>"] === undefined) {
       throw new RangeError("the model needs some text to begin with; write a letter or more");
     }
@@ -93,7 +100,7 @@ export class Model {
   score(text, state = this.begin()) {
     const here = fork(state);
     const began = here.ids.length || this.vocabulary.specials["<bos>"] !== undefined;
-    return this.vocabulary.encode(text).map((id, at) => {
+    return this.encode(text).map((id, at) => {
       const nats = at || began ? this.surprise(id, here.logits) : NaN;
       this.step(id, here);
       return nats;

@@ -17,11 +17,13 @@ export class Network {
     this.parts = PARTS[cell];
     const rows = GATES[cell] * hidden;
     const width = embedding || vocabulary;
+    this.parameters = 0;
     const take = (name, ...shape) => {
       const found = tensors.get(name);
       if (!found || String(found.shape) !== String(shape)) {
         throw new Error(`model.safetensors: ${name} is not of shape ${shape}; the file is damaged, copy it again`);
       }
+      this.parameters += found.data.length;
       return found.data;
     };
     this.stack = Array.from({ length: layers }, (_, k) => {

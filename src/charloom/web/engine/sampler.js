@@ -117,19 +117,24 @@ function largest(logits) {
   return best;
 }
 
-/** What is added to every logit, (V,): biases, and -Infinity for what must not be drawn. */
+/**
+ * What is added to every logit, (V,): biases, and -Infinity for what must not be drawn. What `ban` and
+ * `only` name and the model does not know changes nothing.
+ */
 function added({ only, bias, ban, ignore_eos }, vocabulary) {
   const result = new Float32Array(vocabulary.size);
   const { "<eos>": eos } = vocabulary.specials;
   if (only) {
     result.fill(-Infinity);
-    for (const id of known("only", only, vocabulary)) result[id] = 0;
+    for (const id of known(only, vocabulary)) result[id] = 0;
     if (eos !== undefined) result[eos] = 0;
   }
   for (const [character, nats] of Object.entries(bias)) {
-    for (const id of known("bias", character, vocabulary)) result[id] += Math.fround(nats);
+    const ids = known(character, vocabulary);
+    if (!ids.length) throw new RangeError(`bias: the model does not know ${JSON.stringify(character)}; leave it out`);
+    for (const id of ids) result[id] += Math.fround(nats);
   }
-  for (const id of known("ban", ban, vocabulary)) result[id] = -Infinity;
+  for (const id of known(ban, vocabulary)) result[id] = -Infinity;
   for (const [name, id] of Object.entries(vocabulary.specials)) {
     if (name !== "<eos>" || ignore_eos) result[id] = -Infinity;
   }
@@ -139,12 +144,9 @@ function added({ only, bias, ban, ignore_eos }, vocabulary) {
   return result;
 }
 
-function known(option, characters, vocabulary) {
-  const ids = vocabulary.encode(characters);
-  if (ids.some((id) => id >= vocabulary.size)) {
-    throw new RangeError(`${option}: the model does not know all of ${JSON.stringify(characters)}; leave out what it lacks`);
-  }
-  return ids;
+/** The ids of the characters that the model knows; in unit byte all bytes of each. */
+function known(characters, vocabulary) {
+  return Array.from(characters).flatMap((character) => (vocabulary.knows(character) ? vocabulary.encode(character) : []));
 }
 
 function forbidRepeats(logits, history, n) {

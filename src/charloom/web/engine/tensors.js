@@ -40,6 +40,11 @@ export function readMetrics(buffer) {
   return JSON.parse(readHeader(buffer).__metadata__?.metrics ?? "{}");
 }
 
+/** What its matrices are held in: "float32", "float16" or "int8". */
+export function readPrecision(buffer) {
+  return { F32: "float32", F16: "float16", I8: "int8" }[readHeader(buffer)["output.weight"]?.dtype];
+}
+
 function readHeader(buffer) {
   const length = buffer.byteLength < 8 ? Infinity : headerLength(buffer);
   if (length > buffer.byteLength - 8) throw new Error("model.safetensors: the file is cut short; copy it again");

@@ -5,6 +5,12 @@
 
 import { Utf8Decoder, utf8 } from "./utf8.js";
 
+/** What brings a text into the form that the training text had: NFC and lines that end in "\n", or as it is. */
+export function normaliser({ unit, provenance = {} }) {
+  if (unit !== "char" || provenance.normalize !== "nfc") return (text) => text;
+  return (text) => text.replace(/\r\n?/g, "\n").normalize("NFC");
+}
+
 export class Vocabulary {
   /** From vocab.json. */
   constructor({ unit, ids }) {
@@ -31,6 +37,11 @@ export class Vocabulary {
       } else for (const byte of utf8(character)) ids.push(this.size + byte);
     }
     return ids;
+  }
+
+  /** Whether a character has an id of its own, or in unit "byte" bytes of its own. */
+  knows(character) {
+    return this.unit === "byte" || this.table.has(character);
   }
 
   /** The row of the network for an id. */

@@ -16,11 +16,13 @@ let sliceEnd = 0;
 const stopped = new Set();
 
 const ANSWERS = {
-  /** Load the model; `weights` is an ArrayBuffer, or base64 of one. */
+  /** Load the model, and tell what it is; `weights` is an ArrayBuffer, or base64 of one. */
   open({ config, vocabulary, sampling, weights }) {
-    model = new Model({ config, vocabulary, sampling, weights: typeof weights === "string" ? bytes(weights) : weights });
+    const buffer = typeof weights === "string" ? bytes(weights) : weights;
+    model = new Model({ config, vocabulary, sampling, weights: buffer });
     reader = new Reader(model);
-    return { metrics: model.metrics };
+    const { metrics, precision, network } = model;
+    return { metrics, precision, parameters: network.parameters, bytes: buffer.byteLength };
   },
 
   /** Write `variants` texts after `text` at once; parts are {variant, piece}, the result tells why each ended. */

@@ -15,13 +15,14 @@ export class About {
   }
 
   show() {
-    const { config, parameters, precision, bytes, curve: records } = this.page.about;
+    const { config, curve: records } = this.page.about;
+    const { metrics = {}, parameters, precision, bytes } = this.page.weights ?? {};
     const { cell, layers, hidden } = config.model;
     const { corpora = [], characters } = config.provenance;
-    const { nats } = this.page.metrics;
+    const { nats } = metrics;
     const kind = cell === "rnn" ? say("rnn") : cell.toUpperCase();
     const facts = [["kind", say("kind_value", { cell: kind, layers, hidden: number(hidden) })]];
-    facts.push(["parameters", number(parameters)]);
+    if (parameters) facts.push(["parameters", number(parameters)]);
     facts.push(["ids", say("ids_value", { count: number(config.vocabulary_size), unit: config.unit })]);
     if (characters) {
       const names = corpora.map(({ name }) => name).join(", ");
@@ -30,7 +31,7 @@ export class About {
     if (Number.isFinite(nats)) {
       facts.push(["held_out", say("held_out_value", { nats: number(nats, 3), bits: number(nats / Math.LN2, 3) })]);
     }
-    facts.push(["size", say("size_value", { size: number(Math.round(bytes / 1000)), precision })]);
+    if (bytes) facts.push(["size", say("size_value", { size: number(Math.round(bytes / 1000)), precision })]);
     $("facts").replaceChildren(
       ...facts.flatMap(([name, value]) => {
         const [term, detail] = ["dt", "dd"].map((tag) => document.createElement(tag));

@@ -4,13 +4,14 @@ const MOST_COLOURED = 4000; // characters from the end: more spans than that mak
 const PAUSE = 1000; // milliseconds after which typing begins a new step of undo
 
 export class Editor extends EventTarget {
-  /** Fires "text" when the text changes, "cursor" when the place looked at does. */
-  constructor(area, tint) {
+  /** Fires "text" when the text changes, "cursor" when the place looked at does; what is typed is normalised. */
+  constructor(area, tint, normalise) {
     super();
-    Object.assign(this, { area, tint, past: [], future: [], typed: 0, values: [], keys: [], pointed: null });
+    Object.assign(this, { area, tint, normalise, past: [], future: [], began: 0, values: [], keys: [], pointed: null });
     this.segmenter = new Intl.Segmenter();
     area.addEventListener("beforeinput", (event) => this.beforeTyping(event));
-    area.addEventListener("input", () => this.changed());
+    area.addEventListener("input", (event) => this.typed(event));
+    area.addEventListener("compositionend", (event) => this.typed(event));
     for (const name of ["keyup", "pointerup", "focus"]) area.addEventListener(name, () => this.look(null));
     area.addEventListener("keydown", (event) => this.shortcut(event));
     area.addEventListener("pointermove", (event) => this.hover(event));
@@ -51,7 +52,7 @@ export class Editor extends EventTarget {
   remember() {
     this.past.push(this.text);
     this.future = [];
-    this.typed = 0;
+    this.began = 0;
   }
 
   undo() {
@@ -65,7 +66,7 @@ export class Editor extends EventTarget {
   swap(from, to) {
     if (!from.length || this.area.readOnly) return;
     to.push(this.text);
-    this.typed = 0;
+    this.began = 0;
     this.set(from.pop(), false);
   }
 
@@ -147,9 +148,21 @@ export class Editor extends EventTarget {
       event.preventDefault(); // the browser's own history does not know what the model wrote
       return event.inputType === "historyUndo" ? this.undo() : this.redo();
     }
-    if (event.timeStamp - this.typed > PAUSE || !this.typed) this.remember();
-    this.typed = event.timeStamp;
+    if (event.timeStamp - this.began > PAUSE || !this.began) this.remember();
+    this.began = event.timeStamp;
     return undefined;
+  }
+
+  /** Bring what was typed or pasted into the form that the model reads, the selection where it was. */
+  typed({ isComposing }) {
+    const { value, selectionStart, selectionEnd } = this.area;
+    const text = isComposing ? value : this.normalise(value);
+    if (text !== value) {
+      const places = [selectionStart, selectionEnd].map((at) => this.normalise(value.slice(0, at)).length);
+      this.area.value = text;
+      this.area.setSelectionRange(...places);
+    }
+    this.changed();
   }
 
   shortcut(event) {

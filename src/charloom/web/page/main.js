@@ -1,11 +1,13 @@
 /** The page: one model, one text, three views. */
 
+import { normaliser } from "../engine/vocabulary.js";
 import { About } from "./about.js";
 import { Client } from "./client.js";
 import { Editor } from "./editor.js";
 import { $ } from "./elements.js";
 import { Inside } from "./inside.js";
-import { LANGUAGES, language, number, say, speak } from "./languages.js";
+import { LANGUAGES, language, number, percent, say, speak } from "./languages.js";
+import { source } from "./source.js";
 import { Units } from "./units.js";
 import { Write } from "./write.js";
 
@@ -13,15 +15,16 @@ const VIEWS = ["write", "inside", "about"];
 const SETTLE = 120; // milliseconds without a change after which what hangs on the text is looked up
 
 class Page {
-  constructor() {
-    this.about = JSON.parse($("about").textContent);
-    this.unfounded = !("<bos>" in this.about.config.specials); // such a model cannot begin by itself
-    this.metrics = {};
+  /** `about` is the model as its source describes it. */
+  constructor(about) {
+    this.about = about;
+    this.unfounded = !("<bos>" in about.config.specials); // such a model cannot begin by itself
+    this.weights = null; // what is known of them once they are here
     this.ready = false;
     this.said = ["loading", {}];
-    document.title = $("name").textContent = this.about.name;
+    document.title = $("name").textContent = about.name;
     this.client = new Client($("worker").textContent, () => this.notice(say("no_worker")));
-    this.editor = new Editor($("text"), $("tint"));
+    this.editor = new Editor($("text"), $("tint"), normaliser(about.config));
     this.write = new Write(this);
     this.inside = new Inside(this);
     this.units = new Units(this);
@@ -32,27 +35,22 @@ class Page {
     this.editor.addEventListener("text", () => this.settle());
     this.editor.addEventListener("cursor", () => this.settle());
     this.makeTabs();
-    $("language").append(...Object.entries(LANGUAGES).map(([code, name]) => new Option(name, code)));
+    this.temperature = about.sampling.temperature ?? 1;
     $("language").onchange = () => this.speak($("language").value);
-    this.temperature = this.about.sampling.temperature ?? 1;
     this.speak(language());
-    this.open();
+    document.querySelector("main").hidden = false;
+    this.editor.grow();
   }
 
-  async open() {
+  /** The weights have come, as base64 or an ArrayBuffer: hand them to the model. */
+  async open(weights) {
     const { config, vocabulary, sampling } = this.about;
-    const weights = $("weights").textContent;
-    $("weights").remove(); // megabytes that nothing reads again
-    try {
-      const { metrics } = await this.client.ask("open", { config, vocabulary, sampling, weights });
-      Object.assign(this, { metrics, ready: true });
-      $("write").disabled = false;
-      this.status("ready");
-      this.card.show();
-      this.refresh();
-    } catch (error) {
-      this.notice(say("failed", error));
-    }
+    this.weights = await this.client.ask("open", { config, vocabulary, sampling, weights });
+    this.ready = true;
+    $("write").disabled = false;
+    this.status("ready");
+    this.card.show();
+    this.refresh();
   }
 
   /** Every text of the page in this language. */
@@ -145,4 +143,22 @@ class Page {
   }
 }
 
-new Page();
+/** Speak, find the model, and let the page begin. */
+async function begin() {
+  $("language").append(...Object.entries(LANGUAGES).map(([code, name]) => new Option(name, code)));
+  $("language").onchange = () => speak($("language").value);
+  speak(language());
+  $("language").value = language();
+  let page;
+  try {
+    const from = source();
+    page = new Page(await from.about());
+    await page.open(await from.weights((share) => page.status("loading_share", { share: percent(share) })));
+  } catch (error) {
+    const where = $(page ? "notice" : "trouble");
+    where.textContent = say("failed", error);
+    where.hidden = false;
+  }
+}
+
+begin();
