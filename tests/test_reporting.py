@@ -12,6 +12,8 @@ from charloom import api, reporting
 from charloom.errors import RunError
 from charloom.insight.report import Report, by_heart, sentences
 
+WITHIN = """[...document.querySelectorAll(".text span")].every(span => [...span.getClientRects()].every(
+    line => line.right <= span.closest(".text").getBoundingClientRect().right))"""
 CHROMIUM = Path("/usr/bin/chromium")
 POEM = """\
 I met a traveller from an antique land,
@@ -176,6 +178,7 @@ def test_the_page_opens_in_a_browser(reports, tmp_path, width):
             assert box["width"] > 250
             assert box["x"] + box["width"] <= width
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(WITHIN), "text hangs out of its box"
         paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
         page.emulate_media(color_scheme="dark")
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") != paper

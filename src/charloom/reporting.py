@@ -245,6 +245,14 @@ def _machine() -> dict[str, Any]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return {
-        "Machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
+        "Machine": f"{platform.system()}, {os.cpu_count()} × {_processor()}",
         "Versions": ", ".join(versions),
     }
+
+
+def _processor() -> str:
+    """Its name where the system tells it, else its kind."""
+    told = Path("/proc/cpuinfo")  # Linux
+    lines = told.read_text("utf-8", "replace").splitlines() if told.is_file() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.processor() or platform.machine()

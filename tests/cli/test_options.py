@@ -144,6 +144,7 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "--to": Effect("export run --to html", "export run --to js"),
         "--precision": Effect("export run --to html", "export run --to html --precision int8"),
         "--out": Effect("export run --to html", "export run --to html --out page.html", "page.html"),
+        "--json": Effect("export run --to html", "export run --to html --json"),
     },
     "data list": {"--json": Effect("data list", "data list --json")},
     "data fetch": {"--json": Effect("data fetch python-docs", "data fetch python-docs --json")},

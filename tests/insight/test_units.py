@@ -46,6 +46,13 @@ def test_units_that_were_made_for_something_are_found(gated):
     assert brackets.to_json()["signal"] == "inside brackets"
 
 
+def test_the_picture_shows_where_the_signal_moves(gated):
+    quiet = "ab " * units.STRETCH
+    found = hidden_units(gated, quiet[: 2 * units.STRETCH] + "(ab a) ba " * 60)
+    start = next(unit.start for unit in found.found if unit.signal == "inside brackets")
+    assert start == 2 * units.STRETCH
+
+
 def test_a_network_of_accidents_has_no_clear_units(build):
     """What moves on its own follows nothing: noise is not listed."""
     random = np.random.default_rng(0)
@@ -100,5 +107,6 @@ def test_signals(name, text, expected):
 
 
 def test_shades_run_from_one_end_to_the_other():
-    assert shades(np.array([-0.5, 0, 0.1, 0.25])) == [-4, 0, 1, 2]
+    assert shades(np.array([-0.5, 0.0, 0.25, 0.5])) == [-4, 0, 2, 4]
+    assert shades(np.array([0.7, 0.8, 0.9])) == [-4, 0, 4]  # a unit that is always on still moves
     assert shades(np.zeros(2)) == [0, 0]

@@ -25,7 +25,8 @@ PRECISIONS = ("float32", "float16", "int8")
     help="Of the weights; int8 makes the smallest file.  [default: float32]",
 )
 @click.option("--out", type=click.Path(), metavar="PATH", help="Where to.  [default: the model's name]")
-def command(model: str | None, target: str, precision: str, out: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="What was made, as one JSON object.")
+def command(model: str | None, target: str, precision: str, out: str | None, as_json: bool) -> None:
     """Export MODEL, a model or run folder; without it, the newest run in runs/.
 
     \b
@@ -33,6 +34,7 @@ def command(model: str | None, target: str, precision: str, out: str | None) -> 
     js    a folder: the model, and the engine as one JavaScript module with an example
     onnx  one file for ONNX Runtime: (ids, state) -> (logits, state)
     """  # noqa: D301 - click's mark for lines that stay
+    import json
     from pathlib import Path
 
     from charloom.cli.model import open_model
@@ -43,6 +45,9 @@ def command(model: str | None, target: str, precision: str, out: str | None) -> 
     name = source.resolve().name
     where = Path(out) if out else Path(name if target == "js" else f"{name}.{target}")
     size = _write(loaded.model, source, where, name, target, precision)
+    if as_json:
+        click.echo(json.dumps({"path": str(where), "bytes": size, "precision": precision}))
+        return
     click.echo(f"{where}: {size:,} bytes, {precision}")
 
 

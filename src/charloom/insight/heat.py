@@ -11,7 +11,7 @@ from charloom.insight.score import Scored
 
 BOUNDS = (2.0, 4.0, 6.0, 9.0, 13.0)  # bits where a next level begins: 1 in 4, in 16, in 64, in 500, in 8,000
 STYLE = """\
-.heat { white-space: pre-wrap; overflow-wrap: anywhere; font-family: ui-monospace, monospace; }
+.heat { white-space: break-spaces; overflow-wrap: anywhere; font-family: ui-monospace, monospace; }
 .h1 { background: rgb(255 170 0 / 16%) } .h2 { background: rgb(255 140 0 / 32%) }
 .h3 { background: rgb(255 100 0 / 46%) } .h4 { background: rgb(245 60 20 / 60%) }
 .h5 { background: rgb(225 20 40 / 78%); color: #fff }

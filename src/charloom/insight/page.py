@@ -14,12 +14,11 @@ from charloom.insight.novelty import LEVELS, PREFIX, RECITED, Copied
 from charloom.insight.paired import Paired
 from charloom.insight.passages import Passage
 from charloom.insight.report import COPY, Measured, Report, sentences
-from charloom.insight.units import Unit, Units, shades
+from charloom.insight.units import STRETCH, Unit, Units, shades
 
-SAMPLES = 5  # of those on the way, from the first to the last
+SAMPLES = 6  # of those on the way, from the first to the last
 UNITS = 6
 LONG = 300  # seconds from which minutes read better
-SHOWN = 420  # characters of text under each hidden unit
 
 
 def one(report: Report) -> str:
@@ -158,7 +157,8 @@ def _titled(title: str, text: str) -> str:
 
 
 def _text(text: str) -> str:
-    return f'<div class="text">{escape(text)}</div>'
+    shown = escape(text) if text.strip() else '<span class="soft">nothing but white space</span>'
+    return f'<div class="text">{shown}</div>'
 
 
 def _temperatures(found: Measured) -> str:
@@ -252,14 +252,15 @@ def _units(units: Units) -> str:
     shown = "".join(_unit(units, unit) for unit in units.found[:UNITS])
     return (
         "<h2>What its units stand for</h2><p>Hidden units that go up and down with something one can name; "
-        f"r is the correlation, of which accidents reach {units.chance:.2f} here. Blue is one sign of the "
-        f'unit, orange the other.</p><div class="pair">{shown}</div>\n'
+        f"r is the correlation, of which accidents reach {units.chance:.2f} here. Blue is where the unit is "
+        f'high, orange where it is low.</p><div class="pair">{shown}</div>\n'
     )
 
 
 def _unit(units: Units, unit: Unit) -> str:
-    text = units.text[:SHOWN]
-    levels = shades(units.activations[unit.layer, unit.unit, : len(text)])
+    shown = slice(unit.start, unit.start + STRETCH)
+    text = units.text[shown]
+    levels = shades(units.activations[unit.layer, unit.unit, shown])
     pieces = []
     for level, group in groupby(zip(levels, text, strict=True), key=lambda pair: pair[0]):
         run = escape("".join(character for _, character in group))

@@ -23,6 +23,7 @@ from charloom.runtime.generator import Generator
 
 CHARACTERS = 6000  # of text that is read: enough for r, and a second of time
 CLEAR = 1.5
+STRETCH = 420  # characters under which a unit's picture is drawn: some lines
 BRACKETS = {"(": ")", "[": "]", "{": "}"}
 QUOTES = '"“”„«»'
 SENTENCE = ".!?"
@@ -30,12 +31,16 @@ SENTENCE = ".!?"
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """A unit (from 0) of a layer (from 0), the signal that it follows, and their correlation."""
+    """A unit (from 0) of a layer (from 0), the signal that it follows, and their correlation.
+
+    `start` is where the `STRETCH` of text begins in which that signal moves most.
+    """
 
     layer: int
     unit: int
     signal: str
     correlation: float
+    start: int
 
     def to_json(self) -> dict[str, Any]:
         """As JSON holds it."""
@@ -75,8 +80,11 @@ def hidden_units(generator: Generator, text: str) -> Units:
             chance = max(chance, float(np.abs(correlations(flat, shifted)).max()))
         best = int(np.abs(exact).argmax())
         found.append(
-            Unit(layer=best // hidden, unit=best % hidden, signal=name, correlation=float(exact[best]))
-        )
+            Unit(
+                layer=best // hidden, unit=best % hidden, signal=name, correlation=float(exact[best]),
+                start=_liveliest(signal),
+            )
+        )  # fmt: skip
     clear = [unit for unit in found if abs(unit.correlation) > CLEAR * chance]
     return Units(
         found=sorted(clear, key=lambda unit: -abs(unit.correlation)),
@@ -84,6 +92,12 @@ def hidden_units(generator: Generator, text: str) -> Units:
         text=text,
         activations=activations,
     )
+
+
+def _liveliest(signal: Doubles) -> int:
+    """Where the stretch begins in which a signal (n,) moves most; the first of equals."""
+    starts = range(0, max(1, len(signal) - STRETCH + 1), STRETCH)
+    return max(starts, key=lambda start: float(signal[start : start + STRETCH].std()))
 
 
 def read(generator: Generator, text: str) -> Floats:
@@ -188,6 +202,9 @@ SIGNALS: Mapping[str, Callable[[str], Any]] = {
 
 
 def shades(activation: npt.NDArray[Any]) -> list[int]:
-    """Activations (n,) as whole numbers from -4 to 4, the greatest in size being 4 or -4."""
-    largest = float(np.abs(activation).max())
-    return [0] * len(activation) if not largest else np.rint(4 * activation / largest).astype(int).tolist()
+    """Activations (n,) about their middle as whole numbers from -4 to 4: the lowest -4, the highest 4."""
+    low, high = float(activation.min()), float(activation.max())
+    if low == high:
+        return [0] * len(activation)
+    levels: list[int] = np.rint(8 * (activation - low) / (high - low) - 4).astype(int).tolist()
+    return levels
