@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charloom.errors import DataError, UsageError
+from charloom.text.condition import Condition
 from charloom.text.corpus import Corpus, DataConfig, Part, prepare
 from charloom.text.documents import places
 from charloom.text.vocabulary import BOS, BYTE, EOS, SEP, Vocabulary
@@ -78,7 +79,9 @@ def test_the_published_test_items_of_ag_news(data_folder: Path) -> None:
     assert (corpus.name, corpus.documents, len(texts)) == ("ag_news-test", "row", 7600)
     assert len(corpus.vocabulary.characters) == len(set("".join(texts))) == 82
     assert list(corpus.vocabulary.specials) == [BOS, EOS, BYTE]
-    assert corpus.conditions == {"label": ("World", "Sports", "Business", "Sci/Tech")}
+    (condition,) = corpus.conditions
+    assert (condition.name, condition.values) == ("class", ("World", "Sports", "Business", "Sci/Tech"))
+    assert condition.counts == (1900,) * 4
     assert texts[0].startswith("Fears for T N pension after talks Unions representing workers")
     assert corpus.train.labels[:3].tolist() == [[2], [3], [3]]
     assert np.bincount(corpus.train.labels[:, 0]).tolist() == [1900] * 4
@@ -251,7 +254,7 @@ def test_columns_labels_and_sources_of_a_table(tmp_path: Path) -> None:
         ("dos", "two"),
         ("tres", "three"),
     ]
-    assert corpus.conditions == {"kind": ("odd", "even")}
+    assert corpus.conditions == (Condition(name="kind", kind="label", values=("odd", "even"), counts=(2, 1)),)
     assert part.labels.tolist() == [[0], [1], [0]]
     assert part.characters == part.bytes == len("onetwothree")
     v = corpus.vocabulary

@@ -48,19 +48,22 @@ def test_every_cell_comes_back(folder: Path, cells: list[tuple[str, str]], form:
 def test_by_name_by_number_and_joined(folder: Path) -> None:
     table = 'id,title,body\n1,One,first\n2,Two,"sec,\r\nond"\n'
     assert [d.text for d in read(folder, table, "t.csv", Columns(("title", "body")))] == [
-        "One first",
-        "Two sec,\nond",
+        "One\tfirst",
+        "Two\tsec,\nond",
     ]
     assert read(folder, table, "t.csv", Columns(("2",), ("0",)))[:2] == [
         Document("body", ("id",)),
         Document("first", ("1",)),
     ]
-    assert [d.labels for d in read(folder, table, "t.csv", Columns(("title",), ("0",)))] == [("1",), ("2",)]
+    assert [d.conditions for d in read(folder, table, "t.csv", Columns(("title",), ("0",)))] == [
+        ("1",),
+        ("2",),
+    ]
 
 
 def test_numbers_stand_for_labels(folder: Path) -> None:
     columns = Columns(("1",), ("0",), labels=("World", "Sports"))
-    assert [d.labels for d in read(folder, "1,a\n2,b\n", "t.csv", columns)] == [("World",), ("Sports",)]
+    assert [d.conditions for d in read(folder, "1,a\n2,b\n", "t.csv", columns)] == [("World",), ("Sports",)]
     with pytest.raises(DataError, match="the label '3' is none of 1 to 2"):
         read(folder, "3,a\n", "t.csv", columns)
 

@@ -54,8 +54,8 @@ class File:
 class Entry:
     """A corpus that goes by name.
 
-    `documents` is the mode that suits it. For a table, `text` and `condition` are its columns, and
-    `labels` the values that the numbers 1, 2, … of the condition stand for.
+    `documents` is the mode that suits it. For a table, `text` and `condition` are its columns, `called`
+    is the condition's name, and `labels` are the values that its numbers 1, 2, … stand for.
     """
 
     name: str
@@ -66,6 +66,7 @@ class Entry:
     text: tuple[str, ...] = ()
     condition: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    called: str = "label"
 
     @property
     def source(self) -> str:
@@ -94,6 +95,7 @@ def _ag_news(name: str, title: str, *files: File) -> Entry:
         files=files,
         text=("1", "2"),
         condition=("0",),
+        called="class",
         labels=("World", "Sports", "Business", "Sci/Tech"),
     )
 

@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from charloom.errors import DataError, ModelError, UsageError
-from charloom.text import cache
+from charloom.text import arrays, cache
+from charloom.text.condition import Condition
 from charloom.text.config import DataConfig, Progress
 from charloom.text.documents import Mode
 from charloom.text.parts import Part, encode_documents, encode_whole, open_part
@@ -34,8 +35,18 @@ from charloom.text.vocabulary import BOS, BYTE, EOS, SEP, Vocabulary
 
 __all__ = ["Corpus", "DataConfig", "Part", "Progress", "prepare"]
 
-FORMAT = 1  # of a cache entry
-KEYS = {"documents", "guess", "encoding", "conditions", "vocabulary", "parts", "files"}  # of meta.json
+FORMAT = 2  # of a cache entry
+KEYS = {
+    "documents",
+    "guess",
+    "encoding",
+    "conditions",
+    "columns",
+    "blank",
+    "vocabulary",
+    "parts",
+    "files",
+}  # of meta.json
 STALE = 2 * 24 * 3600  # seconds; no text takes so long to encode
 DEFAULT = "python-docs"  # every Python carries it
 
@@ -46,8 +57,8 @@ class Corpus:
 
     `name` suits a folder's name. `documents` is how the text was cut: "whole", "line", "blank", "file"
     (each file a document) or "row" (of a table); `guess` the reason if that was guessed, else "".
-    `conditions` gives each condition's values in the order of the labels' numbers. `provenance` is
-    JSON: names, hashes, licences, characters, and how the text was split.
+    `conditions` are what the documents depend on: what of it the training part has. `provenance` is
+    JSON: names, hashes, licences, characters, the columns of a text that has several, how it was split.
     """
 
     name: str
@@ -57,7 +68,7 @@ class Corpus:
     test: Part
     documents: Mode
     guess: str
-    conditions: Mapping[str, tuple[str, ...]]
+    conditions: tuple[Condition, ...]
     provenance: Mapping[str, Any]
     folder: Path
 
@@ -121,7 +132,8 @@ def _prepare(
     for collection in collections + held_out:
         hashes.append(collection.sha256(progress, done, total))
         done += collection.size()
-    key = _key(collections + held_out, hashes, len(held_out), data, specials, vocabulary)
+    beside = [_sha256(path) for c in collections + held_out for path in _beside(c, data)]
+    key = _key(collections + held_out, hashes + beside, len(held_out), data, specials, vocabulary)
     folder = root / key
     meta = _valid(folder)
     if meta is None:
@@ -133,6 +145,16 @@ def _prepare(
         meta = _publish(entry, folder)
     named = [_provenance(c, sha) for c, sha in zip(collections + held_out, hashes, strict=True)]
     return _open(folder, meta, data, collections, named)
+
+
+def _beside(collection: Collection, data: DataConfig) -> list[Path]:
+    """The files of arrays that a collection's documents may depend on."""
+    return [path for source in collection.sources if data.condition and (path := arrays.beside(source))]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _vocabulary(reading: Reading, data: DataConfig, specials: bool, name: str) -> Vocabulary:
@@ -168,7 +190,9 @@ def _write_entry(entry: Path, reading: Reading, vocabulary: Vocabulary, progress
         "documents": reading.mode,
         "guess": reading.guess,
         "encoding": reading.encoding,
-        "conditions": reading.conditions,
+        "conditions": {condition.name: condition.to_json() for condition in reading.conditions},
+        "columns": reading.columns,
+        "blank": reading.blank,
         "vocabulary": vocabulary.to_json(),
         "parts": described,
         "files": {path.name: _checksum(path) for path in sorted(entry.iterdir())},
@@ -274,10 +298,8 @@ def _open(
     named: list[dict[str, Any]],
 ) -> Corpus:
     vocabulary = Vocabulary.from_json(meta["vocabulary"])
-    conditions = {name: tuple(values) for name, values in meta["conditions"].items()}
-    parts = {
-        name: open_part(folder, name, meta["parts"][name], vocabulary, len(conditions)) for name in PARTS
-    }
+    conditions = tuple(Condition.from_json(*item) for item in meta["conditions"].items())
+    parts = {name: open_part(folder, name, meta["parts"][name], vocabulary, conditions) for name in PARTS}
     more = f"-and-{len(collections) - 1}-more" if len(collections) > 1 else ""
     split = {
         "by": "position" if meta["documents"] == "whole" else "hash of the document",
@@ -296,6 +318,8 @@ def _open(
             "encoding": meta["encoding"],
             "normalize": data.normalize,
             "documents": meta["documents"],
+            **({"columns": meta["columns"]} if len(meta["columns"]) > 1 else {}),
+            **({"without_text": meta["blank"]} if meta["blank"] else {}),
             "split": split,
             "python": sys.version.split()[0],
         },

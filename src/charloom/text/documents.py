@@ -19,10 +19,13 @@ RUNNING = (",", ";", "-", ":")  # how a line ends whose sentence goes on
 
 
 class Document(NamedTuple):
-    """A text of its own: its labels, one a condition, and the text that it translates, if any."""
+    """A text of its own: what it depends on, and the text that it translates, if any.
+
+    `conditions` are labels ("" where it is missing) and arrays (size,), one a condition.
+    """
 
     text: str
-    labels: tuple[str, ...] = ()
+    conditions: tuple[str | npt.NDArray[np.float32], ...] = ()
     source: str = ""
 
 

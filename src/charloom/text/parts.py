@@ -5,7 +5,8 @@ documents a table beside it; once the vocabulary is known, `encode` turns that f
 
     NAME.text        UTF-8 (unit "byte": the bytes themselves), documents one after another
     NAME.table       documents only: int64 (n, 4): bytes and characters of the source, of the text
-    NAME.labels      documents only: int32 (n, conditions): the number of each label
+    NAME.labels      documents only: int32 (n, label conditions): the number of each label
+    NAME.arrays      documents only: float32 (n, the arrays' sizes together)
     NAME.ids         rows of the model, the narrowest unsigned type
     NAME.documents   documents only: int64 (n + 1,): where each begins among the ids, and the end
 """
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from charloom.text.condition import Condition, Vectors, vectors
 from charloom.text.decoding import BYTES
 from charloom.text.documents import Document
 from charloom.text.sources import BLOCK
@@ -45,13 +47,15 @@ class Part:
     """One part of a corpus, memory-mapped and read-only.
 
     `ids` (n,): rows of the model, never virtual ids. `documents` (d + 1,): where each document begins,
-    and the end; None for one whole text. `labels` (d, conditions): a number into each condition's
-    values. `characters` and `bytes` count the text that is scored: no specials, no sources.
+    and the end; None for one whole text. `labels` (d, label conditions): a number into each one's
+    values, −1 unknown. `arrays` (d, their sizes together), NaN unknown. `characters` and `bytes` count the
+    text that is scored: no specials, no sources.
     """
 
     ids: Array
     documents: npt.NDArray[np.int64] | None
     labels: npt.NDArray[np.int32]
+    arrays: npt.NDArray[np.float32]
     characters: int
     bytes: int
     unit: str
@@ -89,6 +93,10 @@ class Part:
             yield _decoded(self._text[start : start + source_bytes])
             start += source_bytes + text_bytes
 
+    def vectors(self, conditions: Sequence[Condition], documents: Array) -> Vectors:
+        """The conditions of these documents (their numbers), (B, S); see `charloom.text.condition`."""
+        return vectors(conditions, self.labels[documents], self.arrays[documents])
+
     def utf8(self) -> npt.NDArray[np.uint8]:
         """The bytes of the part's text (and sources), memory-mapped, documents one after another."""
         return self._text
@@ -105,6 +113,7 @@ class TextWriter:
         self._text = (folder / f"{name}.text").open("wb")
         self._table = (folder / f"{name}.table").open("wb")
         self._labels = (folder / f"{name}.labels").open("wb")
+        self._arrays = (folder / f"{name}.arrays").open("wb")
 
     def encoded(self, text: str) -> bytes:
         """A text as it goes to disk."""
@@ -118,9 +127,9 @@ class TextWriter:
         self.bytes += len(data)
 
     def add_documents(
-        self, documents: Sequence[Document], encoded: Sequence[bytes], labels: Sequence[Sequence[int]]
+        self, documents: Sequence[Document], encoded: Sequence[bytes], labels: Array, arrays: Array
     ) -> None:
-        """The next documents: `encoded` are their texts, `labels` the numbers of their labels, if any."""
+        """The next documents: `encoded` are their texts; `labels` and `arrays` as `Part` has them."""
         sources = [self.encoded(document.source) for document in documents]
         self._text.write(b"".join(chain.from_iterable(zip(sources, encoded, strict=True))))
         table = np.array(
@@ -133,14 +142,15 @@ class TextWriter:
             dtype=np.int64,
         )
         table.T.tofile(self._table)
-        np.array(labels, dtype=np.int32).tofile(self._labels)
+        np.ascontiguousarray(labels, np.int32).tofile(self._labels)
+        np.ascontiguousarray(arrays, np.float32).tofile(self._arrays)
         self.characters += int(table[3].sum())
         self.bytes += int(table[2].sum())
         self.documents += len(documents)
 
     def close(self) -> None:
         """Nothing more comes."""
-        for file in (self._text, self._table, self._labels):
+        for file in (self._text, self._table, self._labels, self._arrays):
             file.close()
 
 
@@ -206,20 +216,24 @@ def encode_documents(
 
 
 def open_part(
-    folder: Path, name: str, described: Mapping[str, Any], vocabulary: Vocabulary, conditions: int
+    folder: Path,
+    name: str,
+    described: Mapping[str, Any],
+    vocabulary: Vocabulary,
+    conditions: Sequence[Condition],
 ) -> Part:
     """Map a part that was written into `folder`."""
+    rows = described["documents"] or 0
+    labels = sum(condition.kind == "label" for condition in conditions)
+    numbers = sum(condition.size for condition in conditions)
     text, start, stop = described["text"]
     count = described["documents"]
     whole = count is None
     return Part(
         ids=_mapped(folder / f"{name}.ids", narrowest(len(vocabulary))),
         documents=None if whole else _mapped(folder / f"{name}.documents", np.int64),
-        labels=(
-            np.zeros((0, 0), np.int32)
-            if whole or not conditions
-            else _mapped(folder / f"{name}.labels", np.int32).reshape(-1, conditions)
-        ),
+        labels=_table(folder / f"{name}.labels", np.int32, rows, labels),
+        arrays=_table(folder / f"{name}.arrays", np.float32, rows, numbers),
         characters=described["characters"],
         bytes=described["bytes"],
         unit=vocabulary.unit,
@@ -227,6 +241,12 @@ def open_part(
         _table=np.zeros((0, 4), np.int64)
         if whole
         else _mapped(folder / f"{name}.table", np.int64).reshape(-1, 4),
+    )
+
+
+def _table(path: Path, dtype: npt.DTypeLike, rows: int, columns: int) -> Array:
+    return (
+        _mapped(path, dtype).reshape(rows, columns) if rows and columns else np.zeros((rows, columns), dtype)
     )
 
 

@@ -10,12 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from charloom.errors import DataError, UsageError
+from charloom.text import arrays
+from charloom.text.condition import Condition
 from charloom.text.config import DataConfig, Progress
 from charloom.text.decoding import encoding_of, text_blocks
 from charloom.text.documents import Document, Mode, guess, lines, paragraphs, places
 from charloom.text.parts import TextWriter
 from charloom.text.sources import Collection, Report, Source
-from charloom.text.tables import Columns, rows
+from charloom.text.tables import TAB, Columns, rows
+from charloom.text.tallies import Tallies
 from charloom.text.vocabulary import FirstAppearances
 
 SAMPLE = 2**18  # characters that the guess of the documents looks at
@@ -29,16 +32,19 @@ class Reading:
 
     `encoding` is that of the first file ("bytes" where nothing is decoded).
     `cuts`, for one whole text: of each text file, where the parts lie in it, in characters.
-    `characters` are the vocabulary's in order. `bytes` is the size of all texts as UTF-8.
+    `characters` are the vocabulary's in order. `bytes` is the size of all texts as UTF-8. `columns` are
+    those that a tab joins to the text, `blank` how many documents had no text and were left out.
     """
 
     mode: Mode
     guess: str
     encoding: str
     characters: tuple[str, ...]
-    conditions: Mapping[str, list[str]]
+    conditions: Sequence[Condition]
     cuts: Mapping[str, Mapping[str, tuple[int, int]]]
     bytes: int
+    columns: Sequence[str] = ()
+    blank: int = 0
 
 
 def read(
@@ -65,19 +71,17 @@ def read(
 
 
 def documents(collections: Sequence[Collection], mode: Mode, data: DataConfig) -> Iterator[Document]:
-    """The documents of these files, in order; those of nothing but white space are left out."""
+    """The documents of these files, in order."""
     for collection in collections:
         for source in collection.sources:
-            for document in _documents(source, columns_of(collection, data), mode, data):
-                if document.text and not document.text.isspace():
-                    yield document
+            yield from _documents(source, columns_of(collection, data), mode, data)
 
 
 def columns_of(collection: Collection, data: DataConfig) -> Columns:
     """The columns of a table: those asked for, else those that the catalog knows."""
     entry = collection.entry
-    if entry and entry.text and not data.text and not data.condition:
-        return Columns(entry.text, entry.condition, data.source, entry.labels)
+    if entry and entry.text and not data.text and data.condition in ((), (entry.called,)):
+        return Columns(entry.text, entry.condition, data.source, entry.labels, between=" ")
     return Columns(data.text, data.condition, data.source)
 
 
@@ -85,13 +89,18 @@ def _documents(source: Source, columns: Columns, mode: Mode, data: DataConfig) -
     if source.kind != "text":
         return rows(source, columns, data)
     blocks = text_blocks(source, data)
+    found: Iterator[Document]
     match mode:
         case "line":
-            return map(Document, lines(blocks))
+            found = map(Document, lines(blocks))
         case "blank":
-            return map(Document, paragraphs(blocks))
+            found = map(Document, paragraphs(blocks))
         case _:
-            return iter((Document("".join(blocks)),))
+            found = iter((Document("".join(blocks)),))
+    beside = arrays.read(source, columns.condition)
+    if missing := [name for name in columns.condition if name not in beside]:
+        raise DataError(f"{source.label}: {missing[0]} is no array in an .npz beside it; leave it out")
+    return arrays.joined(found, columns.condition, beside, source.label)
 
 
 def _mode(collections: Sequence[Collection], data: DataConfig) -> tuple[Mode, str]:
@@ -100,7 +109,7 @@ def _mode(collections: Sequence[Collection], data: DataConfig) -> tuple[Mode, st
         if data.documents != "auto":
             raise UsageError(f"documents: the rows of a table are documents; leave out {data.documents!r}")
         return "row", ""
-    if data.text or data.condition or data.source:
+    if data.text or data.source or (data.condition and not all(map(arrays.beside, sources))):
         raise UsageError(
             f"{sources[0].label}: is no table, so it has no columns; leave out the columns' names"
         )
@@ -160,7 +169,7 @@ def _read_whole(
     _check(collections, data, length, ends[0], validation, "characters")
     known = seen.positions
     characters = tuple(c for c, at in known.items() if at < ends[0] or not specials)
-    return Reading("whole", reason, _encoding(collections, data), characters, {}, cuts, size)
+    return Reading("whole", reason, _encoding(collections, data), characters, (), cuts, size)
 
 
 def _read_documents(
@@ -173,19 +182,22 @@ def _read_documents(
     mode: Mode,
     reason: str,
 ) -> Reading:
-    conditions = _conditions(collections, data)
-    dealer = _Dealer(folder, data, conditions, specials)
+    dealer = _Dealer(folder, data, Tallies(_conditions(collections, data), _label(collections)), specials)
     total = _size([*collections, *held_out])
     first, second = _borders(data, bool(held_out))
-    for group, borders in ((collections, (first, second)), (held_out, (0.0, 100.0))):
-        for piece in _pieces(documents(group, mode, data)):
-            dealer.deal(piece, borders)
-            progress(Progress(dealer.bytes, total, "reading"))
-    counts = dealer.close()
+    try:
+        for group, borders in ((collections, (first, second)), (held_out, (0.0, 100.0))):
+            for piece in _pieces(documents(group, mode, data)):
+                dealer.deal(piece, borders)
+                progress(Progress(dealer.bytes, total, "reading"))
+    finally:
+        counts = dealer.close()
     _check(collections, data, sum(counts), counts[0], counts[1], "documents")
     characters = tuple(dict.fromkeys((*dealer.seen.positions, *dealer.elsewhere.positions)))
-    named = {name: list(known) for name, known in zip(conditions, dealer.numbers, strict=True)}
-    return Reading(mode, reason, _encoding(collections, data), characters, named, {}, dealer.bytes)
+    conditions = dealer.tallies.settle([folder / name for name in PARTS])
+    encoding, columns = _encoding(collections, data), columns_of(collections[0], data)
+    joined = columns.text if columns.between == TAB else ()
+    return Reading(mode, reason, encoding, characters, conditions, {}, dealer.bytes, joined, dealer.blank)
 
 
 class _Dealer:
@@ -194,27 +206,32 @@ class _Dealer:
     `elsewhere` are those of the other parts, where there are no specials to write them with.
     """
 
-    def __init__(
-        self, folder: Path, data: DataConfig, conditions: Mapping[str, Sequence[str]], specials: bool
-    ) -> None:
+    def __init__(self, folder: Path, data: DataConfig, tallies: Tallies, specials: bool) -> None:
         self.seen, self.elsewhere = FirstAppearances(), FirstAppearances()
-        self.numbers = [{value: i for i, value in enumerate(values)} for values in conditions.values()]
+        self.tallies = tallies
         self.bytes = 0
+        self.blank = 0
         self._writers = [TextWriter(folder, name, data.unit) for name in PARTS]
         self._noted = (
             [] if data.unit == "byte" else [self.seen] if specials else [self.seen, *[self.elsewhere] * 2]
         )
 
     def deal(self, piece: list[Document], borders: tuple[float, float]) -> None:
-        """Write these documents, each to the part that its place among the borders gives."""
+        """Write these documents, each to the part that its place among the borders gives.
+
+        Those of nothing but white space are left out.
+        """
+        given = len(piece)
+        piece = [document for document in piece if document.text and not document.text.isspace()]
+        self.blank += given - len(piece)
+        labels, arrays = self.tallies.numbers(piece)
         encoded = [self._writers[0].encoded(document.text) for document in piece]
         self.bytes += sum(map(len, encoded))
         parts = np.searchsorted(borders, places(encoded), side="right")
         for number, writer in enumerate(self._writers):
-            mask = (parts == number).tolist()
+            mask = parts == number
             chosen = list(compress(piece, mask))
-            labels = [self._labels(document.labels) for document in chosen] if self.numbers else []
-            writer.add_documents(chosen, list(compress(encoded, mask)), labels)
+            writer.add_documents(chosen, list(compress(encoded, mask)), labels[mask], arrays[mask])
             if number < len(self._noted):
                 self._noted[number].add("".join(document.source + document.text for document in chosen))
 
@@ -223,15 +240,6 @@ class _Dealer:
         for writer in self._writers:
             writer.close()
         return [writer.documents for writer in self._writers]
-
-    def _labels(self, labels: Sequence[str]) -> list[int]:
-        if len(labels) != len(self.numbers):
-            raise DataError(
-                "a document without labels is among those with; give tables with the same columns"
-            )
-        return [
-            known.setdefault(value, len(known)) for known, value in zip(self.numbers, labels, strict=True)
-        ]
 
 
 def _pieces(stream: Iterator[Document]) -> Iterator[list[Document]]:
@@ -258,7 +266,10 @@ def _borders(data: DataConfig, apart: bool) -> tuple[float, float]:
 def _conditions(collections: Sequence[Collection], data: DataConfig) -> dict[str, tuple[str, ...]]:
     """The conditions and the values known beforehand."""
     columns = columns_of(collections[0], data)
-    return {"label": columns.labels} if columns.labels else dict.fromkeys(columns.condition, ())
+    entry = collections[0].entry
+    return (
+        {entry.called: columns.labels} if entry and columns.labels else dict.fromkeys(columns.condition, ())
+    )
 
 
 def _size(collections: Sequence[Collection]) -> int | None:

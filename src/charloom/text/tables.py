@@ -5,28 +5,33 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from charloom.errors import DataError, MissingExtraError
+from charloom.text import arrays
 from charloom.text.config import DataConfig
 from charloom.text.decoding import normalised, text_blocks
 from charloom.text.documents import Document, lines
 from charloom.text.sources import Source
 
+TAB = "\t"
 LONGEST_CELL = 2**31 - 1  # characters; csv's own limit, 131,072, is shorter than a book
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which cells of a row are the text, the labels and the text to translate; several texts are joined
-    by a space. `labels` are the values that the numbers 1, 2, … of the condition stand for, if they do.
+    """Which cells of a row are the text, the conditions and the text to translate.
+
+    Several texts are joined by `between`, of which each then has none. `labels` are the values that the
+    numbers 1, 2, … of the condition stand for, if they do.
     """
 
     text: tuple[str, ...]
     condition: tuple[str, ...] = ()
     source: str = ""
     labels: tuple[str, ...] = ()
+    between: str = TAB
 
     def names(self) -> tuple[str, ...]:
         """All that a row must have: texts, then conditions, then the source."""
@@ -36,25 +41,32 @@ class Columns:
 def rows(source: Source, columns: Columns, data: DataConfig) -> Iterator[Document]:
     """The rows of a table as documents, texts normalised as `data` says.
 
-    Raises DataError, naming file and line, for a broken row, and for a column that is not there,
-    naming those that are.
+    A condition may also be an array in an `.npz` beside the table. Raises DataError, naming file and
+    line, for a broken row, and for a column that is not there, naming those that are.
     """
+    beside = arrays.read(source, columns.condition)
+    of_table = replace(columns, condition=tuple(name for name in columns.condition if name not in beside))
+    yield from arrays.joined(_rows(source, of_table, data), columns.condition, beside, source.label)
+
+
+def _rows(source: Source, columns: Columns, data: DataConfig) -> Iterator[Document]:
     match source.kind:
         case "jsonl":
             cells = _json_rows(source, columns, data)
         case "parquet":
             cells = _parquet_rows(source, columns)
         case kind:
-            cells = _csv_rows(source, columns, data, "\t" if kind == "tsv" else ",")
-    texts, conditions = len(columns.text), len(columns.condition)
-    wanted = texts or 1
+            cells = _csv_rows(source, columns, data, TAB if kind == "tsv" else ",")
+    wanted = len(columns.text) or 1
     for row in cells:
-        text = " ".join(row[:wanted])
-        labels = tuple(row[wanted : wanted + conditions])
+        texts = row[:wanted]
+        if wanted > 1 and columns.between == TAB:
+            texts = [text.replace(TAB, " ") for text in texts]
+        conditions = tuple(row[wanted : wanted + len(columns.condition)])
         if columns.labels:
-            labels = tuple(_named(label, columns.labels, source) for label in labels)
+            conditions = tuple(_named(label, columns.labels, source) for label in conditions)
         original = row[-1] if columns.source else ""
-        yield Document(normalised(text, data), labels, normalised(original, data))
+        yield Document(normalised(columns.between.join(texts), data), conditions, normalised(original, data))
 
 
 def _named(label: str, names: Sequence[str], source: Source) -> str:
@@ -118,9 +130,11 @@ def _csv_rows(source: Source, columns: Columns, data: DataConfig, delimiter: str
         ) from error
 
 
-def _json_rows(source: Source, columns: Columns, data: DataConfig) -> Iterator[list[str]]:
+def _json_rows(source: Source, columns: Columns, data: DataConfig) -> Iterator[list[Any]]:
+    """A condition may be missing in any row but the first."""
     plain = DataConfig(encoding=data.encoding, normalize="none")
-    names: list[str] | None = None
+    names: list[str] = []
+    cell = _Cells(source, columns)
     for number, line in enumerate(lines(text_blocks(source, plain)), 1):
         if not line.strip():
             continue
@@ -130,13 +144,13 @@ def _json_rows(source: Source, columns: Columns, data: DataConfig) -> Iterator[l
             raise DataError(f"{source.label}: line {number} is no JSON ({error}); mend the line") from error
         if not isinstance(row, dict):
             raise DataError(f"{source.label}: line {number} is no JSON object; each line must be one")
-        if names is None or any(name not in row for name in names):
+        if not names or any(name not in row and not cell.is_condition(at) for at, name in enumerate(names)):
             header = list(row)
             names = [header[place] for place in _places(source, columns, header)]
-        yield [_cell(row[name], source, name, number) for name in names]
+        yield [cell.value(row.get(name), at, name, number) for at, name in enumerate(names)]
 
 
-def _parquet_rows(source: Source, columns: Columns) -> Iterator[list[str]]:
+def _parquet_rows(source: Source, columns: Columns) -> Iterator[list[Any]]:
     try:
         import pyarrow
         import pyarrow.parquet
@@ -147,19 +161,43 @@ def _parquet_rows(source: Source, columns: Columns) -> Iterator[list[str]]:
             table = pyarrow.parquet.ParquetFile(file)
             header = table.schema_arrow.names
             names = [header[place] for place in _places(source, columns, header)]
-            number = 0
+            number, cell = 0, _Cells(source, columns)
             for batch in table.iter_batches(batch_size=4096, columns=sorted(set(names))):
                 for row in zip(*(batch.column(name).to_pylist() for name in names), strict=True):
-                    yield [_cell(value, source, name, number) for name, value in zip(names, row, strict=True)]
+                    yield [cell.value(value, at, names[at], number) for at, value in enumerate(row)]
                     number += 1
         except (pyarrow.ArrowException, OSError) as error:
             raise DataError(f"{source.label}: damaged, or no Parquet ({error}); fetch it again") from error
 
 
-def _cell(value: Any, source: Source, name: str, number: int) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (int, float)):
-        return str(value)
-    found = "missing" if value is None else f"a {type(value).__name__}"
-    raise DataError(f"{source.label}: {name} of row {number} is {found}, not text; mend the row")
+class _Cells:
+    """Values of JSON or Parquet as texts, labels and arrays; an array keeps the size of its first."""
+
+    def __init__(self, source: Source, columns: Columns) -> None:
+        self._label = source.label
+        texts = len(columns.text) or 1
+        self._conditions = range(texts, texts + len(columns.condition))
+        self._sizes: dict[int, int] = {}
+
+    def is_condition(self, place: int) -> bool:
+        """Whether the column at `place` among those wanted is one."""
+        return place in self._conditions
+
+    def value(self, value: Any, place: int, name: str, number: int) -> Any:
+        """One cell. Raises DataError for what is neither."""
+        if isinstance(value, str):
+            return value
+        if isinstance(value, (int, float)):
+            return str(value)
+        where = f"{self._label}: {name} of row {number}"
+        if self.is_condition(place):
+            if value is None:
+                return ""
+            if isinstance(value, list):
+                array = arrays.of_numbers(value, where)
+                size = self._sizes.setdefault(place, len(array))
+                if len(array) != size:
+                    raise DataError(f"{where} has {len(array)} numbers, those before it {size}; mend the row")
+                return array
+        found = "missing" if value is None else f"a {type(value).__name__}"
+        raise DataError(f"{where} is {found}, not text; mend the row")
