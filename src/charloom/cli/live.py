@@ -18,6 +18,8 @@ from charloom.training import events as happened
 
 EXCERPT = 6  # lines of a sample: enough to see what it has learned
 CURVE = 12  # columns of the loss so far
+BAR = 40  # columns of the bar at most; it gives way to the figures
+FIGURES = 76  # columns that they and the share done take
 WIDEST = 100  # columns of a sample; longer lines are hard to read
 
 
@@ -28,10 +30,10 @@ class Live:
         self._console = Console(highlight=False, markup=False)
         columns = (
             TextColumn("{task.percentage:>3.0f}%"),
-            BarColumn(None),
+            BarColumn(max(2, min(BAR, self._console.width - FIGURES))),
             TextColumn("{task.description}", markup=False),
         )
-        self._progress = Progress(*columns, console=self._console, expand=True)
+        self._progress = Progress(*columns, console=self._console)
         self._task = self._progress.add_task("reading the first characters", total=1.0)
         self._heldout = math.nan
         self._losses: list[float] = []
@@ -83,7 +85,7 @@ class Live:
             description=(
                 f"{sparkline(self._losses, CURVE)} loss {number(event.loss)}  "
                 f"held out {number(self._heldout)}  "
-                f"{speed:,.0f} characters/s  {clock(event.remaining)} left"
+                f"{speed:,.0f} char/s  {clock(event.remaining)} left"
             ),
         )
 
