@@ -16,6 +16,7 @@ from charloom.export import html, module
 from charloom.model import folder
 from charloom.model.config import ModelConfig
 from charloom.model.folder import Model
+from charloom.text.condition import Condition
 from charloom.text.vocabulary import Vocabulary
 
 ARGUMENTS = [
@@ -49,10 +50,17 @@ def random_model(
     vocabulary: Vocabulary | None = None,
     specials: tuple[str, ...] = ("<bos>", "<eos>", "<byte>"),
     ends: float = -6,  # nats added to <eos>: texts long enough to look at
+    conditions: tuple[Condition, ...] = (),
     **described: Any,
 ) -> Model:
     vocabulary = vocabulary or Vocabulary.of_characters(LETTERS, specials)
-    config = ModelConfig(cell=cell, layers=layers, hidden=hidden, embedding=embedding)  # type: ignore[arg-type]
+    config = ModelConfig(
+        cell=cell,  # type: ignore[arg-type]
+        layers=layers,
+        hidden=hidden,
+        embedding=embedding,
+        conditions=conditions,
+    )
     random = np.random.default_rng(0)
     weights = {
         name: random.normal(0, 1.5 / np.sqrt(shape[-1]) if len(shape) > 1 else 0.3, shape).astype(np.float32)

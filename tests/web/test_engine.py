@@ -17,6 +17,7 @@ from charloom.export.precision import SCALE
 from charloom.model.folder import Model
 from charloom.runtime.generator import Generator
 from charloom.runtime.options import SamplerConfig
+from charloom.text.condition import Condition
 from charloom.text.vocabulary import Vocabulary
 
 VECTORS = json.loads(
@@ -24,6 +25,10 @@ VECTORS = json.loads(
 )
 TEXT = 'the rain\n"is heavy" (and cold) é 😀 to.'
 LOADED = "(await import('/model/charloom.js').then(({ load }) => load('/model')))"
+
+CLASS = Condition(name="class", kind="label", values=("odd", "even", "<i>"), counts=(5, 3, 1))
+IMAGE = Condition(name="image", kind="array", size=9, mean=5.0, deviation=4.0)
+TRANSLATES = ("<bos>", "<eos>", "<sep>", "<byte>")
 
 MakeFolder = Callable[..., tuple[Path, Model]]
 Lab = Callable[..., Page]
@@ -69,7 +74,7 @@ def test_logits_and_greedy_text_are_the_runtime_s(
     for start in (np.zeros_like(initial), initial):
         found = ask(
             page,
-            "Array.from(model.prime(x.text, model.begin(x.initial)).logits)",
+            "Array.from(model.prime(x.text, model.begin({ initial: x.initial })).logits)",
             {"text": TEXT, "initial": start.ravel().tolist()},
         )
         np.testing.assert_allclose(found, generator.prime(TEXT, initial=start).logits, atol=1e-4)
@@ -80,6 +85,54 @@ def test_logits_and_greedy_text_are_the_runtime_s(
     text = generator.sample(TEXT, settings=greedy).text
     assert len(text) == 2000
     assert generated(page, TEXT, temperature=0, length=2000, ignore_eos=True) == text
+
+
+@pytest.mark.parametrize(("cell", "layers"), [("lstm", 2), ("gru", 1), ("rnn", 2)])
+def test_texts_begin_with_a_condition_or_a_source(
+    lab: Lab, make_folder: MakeFolder, cell: str, layers: int
+) -> None:
+    source, model = make_folder(cell, layers=layers, conditions=(CLASS, IMAGE), specials=TRANSLATES)
+    generator = Generator(model)
+    asked: list[dict[str, Any]] = [
+        {"source": "the café"},
+        {"source": "the", "condition": {CLASS.name: "even"}},
+        {"source": "to", "condition": {IMAGE.name: list(range(9)), CLASS.name: "<i>"}},
+        {"source": "to", "condition": {IMAGE.name: [[1, 2, 3], [4, 5, 6], [7, 8, 9]], CLASS.name: None}},
+    ]
+    found = ask(
+        lab(source),
+        """x.map((given) => [
+          Array.from(model.prime("a ", model.begin(given)).logits),
+          model.generate({ prompt: "a ", length: 60, seed: 3, ...given }),
+        ])""",
+        asked,
+    )
+    for given, (logits, text) in zip(asked, found, strict=True):
+        np.testing.assert_allclose(logits, generator.prime("a ", **given).logits, atol=1e-4)
+        settings = SamplerConfig(length=60, seed=3)
+        assert text == generator.sample("a ", settings=settings, **given).text
+    assert len({tuple(logits) for logits, _ in found}) == len(asked)
+
+
+def test_a_wrong_beginning_is_told(lab: Lab, make_folder: MakeFolder) -> None:
+    both, _ = make_folder(conditions=(CLASS, IMAGE))
+    one, model = make_folder(conditions=(CLASS,))
+    none, _ = make_folder()
+    translates, _ = make_folder(specials=TRANSLATES)
+    bare = Generator(model).sample("a ", condition="even", settings=SamplerConfig(length=20)).text
+    assert generated(lab(one), "a ", condition="even", length=20) == bare
+    for source, options, told in (
+        (both, {"condition": "even"}, "there are .*; say which"),
+        (both, {"condition": {"klass": 1}}, "condition klass: the model has none of this name"),
+        (both, {"condition": {CLASS.name: "prime"}}, 'knows no "prime"; choose one of odd, even'),
+        (both, {"condition": {"image": [1, 2]}}, "2 numbers were given; it takes 9"),
+        (both, {"condition": {"image": ["x"] * 9}}, "holds what is no number"),
+        (none, {"condition": "even"}, "trained without any"),
+        (none, {"source": "the"}, "not trained to translate"),
+        (translates, {}, "belongs to a source; give one"),
+    ):
+        with pytest.raises(Error, match=told):
+            generated(lab(source), "a", **options)
 
 
 OPTIONS: list[dict[str, Any]] = [

@@ -12,9 +12,14 @@ from playwright.sync_api import Page, expect
 from charloom.model.folder import Model
 from charloom.runtime.generator import Generator
 from charloom.runtime.options import SamplerConfig
+from charloom.text.condition import Condition
 
 Open = Callable[..., Page]
 MakeFolder = Callable[..., tuple[Path, Model]]
+
+CLASS = Condition(name="<b>class</b>", kind="label", values=("odd", "even", "<i>"), counts=(5, 3, 1))
+IMAGE = Condition(name="image", kind="array", size=9, mean=5.0, deviation=4.0)
+TRANSLATES = ("<bos>", "<eos>", "<sep>", "<byte>")
 
 CONTROLS = "a[href], button, input, select, textarea, summary, [tabindex='0']"
 FARTHEST = 80  # presses of Tab to come round the page
@@ -24,6 +29,7 @@ OPERATED = {
     *("clear", "temperature", "length", "count", "seed", "keep", "sure", "top_k", "top_p", "min_p"),
     *("no_repeat", "frequency_penalty", "presence_penalty", "halt", "ban", "only", "ignore_eos", "fixed"),
     *("heat", "layer", "unit", "find", "copy-embed", "colour", "marks", "next", "alternatives", "summary"),
+    *("source", "condition-0", "condition-1", "key", "open"),  # the last two: test_served.py
 }
 """Ids of controls, or what groups of them go by."""
 
@@ -63,7 +69,8 @@ def written(page: Page) -> str:
 
 
 def test_no_control_is_left_out(open_page: Open, make_folder: MakeFolder) -> None:
-    page = open_page(source=make_folder(layers=2)[0])
+    page = open_page(source=make_folder(layers=2, conditions=(CLASS, IMAGE), specials=TRANSLATES)[0])
+    page.locator("#source").fill("to")
     page.locator("#text").fill("the ")
     expect(page.locator("#alternatives button").first).to_be_attached()
     page.locator("#tab-inside").click()
@@ -222,6 +229,43 @@ def test_variants(open_page: Open) -> None:
     press(page, ".variant:nth-child(2) button:nth-child(1)")
     expect(page.locator("#text")).to_be_focused()
     assert value(page) == second
+
+
+def test_conditions_and_source(open_page: Open, make_folder: MakeFolder) -> None:
+    source, model = make_folder(conditions=(CLASS, IMAGE), specials=TRANSLATES, sampling={"length": 30})
+    generator = Generator(model)
+    page = open_page(source=source)
+    press(page, "#keep", " ")
+
+    def expected(**given: object) -> str:
+        return "the " + generator.sample("the ", settings=SamplerConfig(length=30), **given).text  # type: ignore[arg-type]
+
+    enter(page, "#text", "the ")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("alert")).to_contain_text("fill in the source first")
+    reach(page, "#source", "Shift+Tab")
+    page.keyboard.type("to")
+    assert written(page) == expected(source="to")
+    reach(page, "#condition-0", "Shift+Tab")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    assert written(page) == expected(source="to", condition={CLASS.name: "even"})
+    reach(page, "#condition-1", "Shift+Tab")
+    page.keyboard.type("1 2, 3")
+    enter(page, "#text", "the ")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("alert")).to_contain_text("image takes 9 numbers")
+    reach(page, "#condition-1", "Shift+Tab")
+    page.keyboard.press("End")
+    page.keyboard.type(" 4 5 6 7 8 9.5")
+    image = [1, 2, 3, 4, 5, 6, 7, 8, 9.5]
+    assert written(page) == expected(source="to", condition={CLASS.name: "even", "image": image})
+    page.locator("#tab-inside").click()
+    state = generator.prime("", source="to", condition={CLASS.name: "even", "image": image})
+    text = value(page)
+    scores, _ = generator.continue_score(model.encode(text), state)
+    bits = -scores.log_probabilities.sum() / len(text) / 0.6931472
+    expect(page.locator("#bits")).to_have_text(f"{bits:.3f}")
 
 
 def test_inside(open_page: Open, make_folder: MakeFolder) -> None:

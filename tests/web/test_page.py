@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 from charloom.model.folder import Model
 from charloom.runtime.generator import Generator
 from charloom.runtime.options import SamplerConfig
+from charloom.text.condition import Condition
 
 Open = Callable[..., Page]
 MakeFolder = Callable[..., tuple[Path, Model]]
@@ -127,17 +128,54 @@ def test_alternatives_for_any_character(open_page: Open, make_folder: MakeFolder
     assert len(text) == 15
 
 
-def test_pointing_at_a_coloured_character_shows_its_alternatives(open_page: Open) -> None:
-    page = open_page()
+def centre(page: Page, character: int) -> tuple[float, float]:
+    """Where a character of the text, which is on one line, lies in the window."""
+    x, y = page.locator("#tint").evaluate(
+        """(tint, n) => {
+          const range = document.createRange();
+          range.setStart(tint.querySelector("div").firstChild, n);
+          range.setEnd(tint.querySelector("div").firstChild, n + 1);
+          const { left, right, top, bottom } = range.getBoundingClientRect();
+          return [(left + right) / 2, (top + bottom) / 2];
+        }""",
+        character,
+    )
+    return x, y
+
+
+def test_a_character_pointed_to_shows_its_alternatives(open_page: Open, make_folder: MakeFolder) -> None:
+    source, model = make_folder(sampling={"length": 10})
+    page = open_page(source=source)
     page.locator("#text").fill("the rain")
-    page.locator("#sure").check()
-    span = page.locator("#tint span").nth(5)
-    expect(span).to_have_text("a")
     settle(page)
-    box = span.bounding_box()
+    page.mouse.move(*centre(page, 5))
+    told = page.locator("#peek-told")
+    scores = next(Generator(model).score([model.vocabulary.encode("the rain")]))
+    chance = 100 * 2.718281828 ** scores.log_probabilities[5]
+    expect(told).to_have_text(re.compile(f"^a: {chance:.1f}%, a surprise of"))
+    page.mouse.move(*centre(page, 4))
+    expect(told).to_have_text(re.compile("^r: "))
+    chosen = page.locator("#peek-list button:enabled").first
+    glyph = chosen.locator("bdi").inner_text()
+    chosen.click()
+    expect(page.locator("#peek")).to_be_hidden()
+    expect(page.locator("#status")).to_contain_text("seed")
+    text = finish(page)
+    assert text[:5] == f"the {glyph.replace('␣', ' ').replace('⏎', chr(10))}"
+    assert len(text) == 15
+
+
+def test_a_character_tapped_shows_its_alternatives(open_page: Open) -> None:
+    page = open_page(has_touch=True, viewport={"width": 390, "height": 800})
+    page.locator("#text").fill("the rain")
+    settle(page)
+    page.touchscreen.tap(*centre(page, 6))
+    expect(page.locator("#peek-told")).to_have_text(re.compile("^i: "))
+    box = page.locator("#peek").bounding_box()
     assert box
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    expect(page.locator("#here")).to_have_text(re.compile("in place of a"))
+    assert 0 <= box["x"] <= box["x"] + box["width"] <= 390
+    page.keyboard.press("Escape")
+    expect(page.locator("#peek")).to_be_hidden()
 
 
 def test_colours_lie_under_their_letters_as_they_come(open_page: Open, make_folder: MakeFolder) -> None:
@@ -226,6 +264,23 @@ def test_what_is_typed_takes_the_form_of_the_training_text(open_page: Open, make
     scores = next(Generator(model).score([model.encode("a côafé is")]))
     bits = -scores.log_probabilities.sum() / 10 / 0.6931472
     expect(page.locator("#bits")).to_have_text(f"{bits:.3f}")
+
+
+def test_a_picture_can_be_drawn(open_page: Open, make_folder: MakeFolder) -> None:
+    image = Condition(name="image", kind="array", size=9, mean=5.0, deviation=4.0)
+    source, model = make_folder(conditions=(image,))
+    page = open_page(source=source)
+    box = page.locator(".pad").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.1)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.9, steps=9)
+    page.mouse.up()
+    expect(page.get_by_label("image")).to_have_value("0 13 0 0 13 0 0 13 0")
+    drawn = [0, 13, 0] * 3
+    expected = Generator(model).sample("", settings=SamplerConfig(length=20), condition=drawn).text
+    page.locator("#length").fill("20")
+    assert write(page) == expected
 
 
 def test_a_unit_that_counts_is_found(open_page: Open, make_folder: MakeFolder) -> None:

@@ -1,5 +1,6 @@
 /** A model that writes and judges. */
 
+import { Beginning } from "./beginning.js";
 import { Network } from "./network.js";
 import { Sampler, logSoftmax, settings } from "./sampler.js";
 import { readMetrics, readPrecision, readTensors } from "./tensors.js";
@@ -36,8 +37,10 @@ export class Model {
     this.metrics = readMetrics(weights);
     this.precision = readPrecision(weights);
     this.vocabulary = new Vocabulary(vocabulary);
-    this.network = new Network(config.model, readTensors(weights), this.vocabulary.size);
+    const { conditions = {} } = config;
+    this.network = new Network(config.model, conditions, readTensors(weights), this.vocabulary.size);
     this.normalise = normaliser(config);
+    this.beginning = new Beginning(conditions, this.vocabulary, (text) => this.encode(text), this.network);
   }
 
   /** The ids of a text in the form that the training text had. Throws a RangeError for a character that cannot be written. */
@@ -46,14 +49,21 @@ export class Model {
   }
 
   /**
-   * The state before any text: {hidden, logits, ids}, after `<bos>` where there is one.
-   * `initial` (layers * parts * hidden numbers) is the network's state before anything is read, zero if left out.
+   * The state before any text: {hidden, logits, ids}, after `<bos>`, if any, and after `source` and `<sep>`.
+   * `condition` is a value or an object of values by name; `initial` (layers * parts * hidden numbers) takes
+   * the place of the state that it gives. Throws a RangeError.
    */
-  begin(initial = new Float32Array(this.network.stateSize)) {
+  begin({ condition, source = "", initial = this.beginning.state(condition) } = {}) {
     const state = { hidden: Float32Array.from(initial), logits: new Float32Array(this.vocabulary.size), ids: [] };
-    const { "<bos>": bos } = this.vocabulary.specials;
-    if (bos !== undefined) this.network.step(bos, state.hidden, state.logits);
+    for (const id of this.beginning.ids(source)) this.step(id, state);
+    state.ids = []; // those of the text alone
     return state;
+  }
+
+  /** Whether something is read before a text, so that its first character is expected too. */
+  get founded() {
+    const { specials } = this.vocabulary;
+    return "<bos>" in specials || "<sep>" in specials;
   }
 
   /** Read one id: `state` goes on in place. */
@@ -66,7 +76,7 @@ export class Model {
   prime(text = "", state = this.begin()) {
     const next = fork(state);
     for (const id of this.encode(text)) this.step(id, next);
-    if (!next.ids.length && this.vocabulary.specials["<bos>"] === undefined) {
+    if (!next.ids.length && !this.founded) {
       throw new RangeError("the model needs some text to begin with; write a letter or more");
     }
     return next;
@@ -74,11 +84,15 @@ export class Model {
 
   /**
    * New text after `prompt`, a piece at a time; returns why it ended: "length", "stop" or "eos".
-   * Options are the sampler's, over the model's defaults; `state` is read on from where it is given.
+   * Options are the sampler's, over the model's defaults. The text begins as `begin` has it for `condition`
+   * and `source`, or goes on from `state`.
    */
-  *stream({ prompt = "", state, ...options } = {}) {
+  *stream({ prompt = "", condition, source, state, ...options } = {}) {
     const asked = settings(options, this.sampling);
-    const here = this.prime(prompt, state);
+    if (state && (condition !== undefined || source)) {
+      throw new RangeError("a state has its condition and its source already; leave one of the two out");
+    }
+    const here = this.prime(prompt, state ?? this.begin({ condition, source }));
     const sampler = new Sampler(asked, this.vocabulary, here.ids);
     const writer = new Writer(this.vocabulary, asked.length, asked.stop);
     const eos = this.vocabulary.specials["<eos>"];
@@ -99,7 +113,7 @@ export class Model {
   /** Nats of each id of `text` after `state`; NaN for a first one that nothing comes before. */
   score(text, state = this.begin()) {
     const here = fork(state);
-    const began = here.ids.length || this.vocabulary.specials["<bos>"] !== undefined;
+    const began = here.ids.length || this.founded;
     return this.encode(text).map((id, at) => {
       const nats = at || began ? this.surprise(id, here.logits) : NaN;
       this.step(id, here);

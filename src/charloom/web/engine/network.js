@@ -9,8 +9,8 @@ const GATES = { lstm: 4, gru: 3, rnn: 1 };
 const PARTS = { lstm: 2, gru: 1, rnn: 1 };
 
 export class Network {
-  /** From config.json's "model", the tensors by name, and V, the number of ids. */
-  constructor(config, tensors, vocabulary) {
+  /** From config.json's "model" and "conditions", the tensors by name, and V, the number of ids. */
+  constructor(config, conditions, tensors, vocabulary) {
     const { cell, layers, hidden, embedding } = config;
     if (!(cell in GATES)) throw new Error(`config.json: the cell ${cell} is not known; export the model again`);
     Object.assign(this, { cell, layers, hidden, vocabulary });
@@ -41,6 +41,14 @@ export class Network {
     this.embedding = embedding ? take("embedding.weight", vocabulary, embedding) : null;
     this.output = take("output.weight", vocabulary, hidden);
     this.bias = take("output.bias", vocabulary);
+    const own = this.parts * hidden;
+    this.conditions = {};
+    for (const [name, { kind, values, size }] of Object.entries(conditions)) {
+      this.conditions[name] = Array.from({ length: layers }, (_, k) => ({
+        weight: take(`condition.${name}.layers.${k}.weight`, own, kind === "label" ? values.length : size),
+        bias: take(`condition.${name}.layers.${k}.bias`, own),
+      }));
+    }
     this.folded = new Array(vocabulary);
     this.gates = new Float32Array(rows);
     this.recurrent = new Float32Array(rows);
@@ -51,6 +59,17 @@ export class Network {
   /** The size of a state: layers * parts * hidden numbers, in that order; LSTM's parts are h and c. */
   get stateSize() {
     return this.layers * this.parts * this.hidden;
+  }
+
+  /** Add to a beginning `state` what a condition's linear map makes of `vector`. */
+  add(condition, vector, state) {
+    const own = this.parts * this.hidden;
+    this.conditions[condition].forEach(({ weight, bias }, k) => {
+      const layer = state.subarray(k * own, (k + 1) * own);
+      const added = new Float32Array(own);
+      multiply(weight, vector, bias, added);
+      for (let n = 0; n < own; n++) layer[n] += added[n];
+    });
   }
 
   /** Read one id: `state` goes on in place, `logits` (V,) receives what is expected next. */

@@ -5,11 +5,12 @@ import { fork } from "./model.js";
 const EVERY = 32; // characters between kept states: a state costs as much memory as a few hundred characters
 
 export class Reader {
-  constructor(model) {
+  /** For texts that begin as the model's `begin(given)`, of which `given` must be one that it takes. */
+  constructor(model, given) {
     this.model = model;
     this.characters = []; // code points
     this.nats = []; // of each; NaN for a first one that nothing comes before
-    this.states = [model.begin()]; // after 0, EVERY, 2 * EVERY, … characters
+    this.states = [model.begin(given)]; // after 0, EVERY, 2 * EVERY, … characters
   }
 
   /** Read a text, yielding after each character, so that whoever asks may breathe. */
@@ -21,12 +22,12 @@ export class Reader {
     this.nats.length = same;
     this.states.length = Math.min(this.states.length, Math.floor(same / EVERY) + 1);
     const state = this.at(same);
-    const unfounded = this.model.vocabulary.specials["<bos>"] === undefined;
+    const { founded } = this.model;
     while (this.nats.length < characters.length) {
       const at = this.nats.length;
       let nats = 0;
       for (const id of this.model.vocabulary.encode(characters[at])) {
-        nats += unfounded && !state.ids.length ? NaN : this.model.surprise(id, state.logits);
+        nats += !founded && !state.ids.length ? NaN : this.model.surprise(id, state.logits);
         this.model.step(id, state);
       }
       this.nats.push(nats);

@@ -11,6 +11,7 @@ const SLICE = 12; // milliseconds of work after which other messages get their t
 
 let model;
 let reader;
+let begun; // as JSON, what the reader's texts begin with
 let reading = Promise.resolve();
 let sliceEnd = 0;
 const stopped = new Set();
@@ -20,14 +21,13 @@ const ANSWERS = {
   open({ config, vocabulary, sampling, weights }) {
     const buffer = typeof weights === "string" ? bytes(weights) : weights;
     model = new Model({ config, vocabulary, sampling, weights: buffer });
-    reader = new Reader(model);
     const { metrics, precision, network } = model;
     return { metrics, precision, parameters: network.parameters, bytes: buffer.byteLength };
   },
 
-  /** Write `variants` texts after `text` at once; parts are {variant, piece}, the result tells why each ended. */
-  async write({ text, options, variants }, job) {
-    const state = await read(text, () => reader.at(reader.characters.length));
+  /** Write `variants` texts after `text` at once; a part is a piece for each, the result tells why each ended. */
+  async write({ text, given, options, variants }, job) {
+    const state = await read(text, given, () => reader.at(reader.characters.length));
     const streams = Array.from({ length: variants }, (_, stream) => model.stream({ ...options, stream, state }));
     const reasons = streams.map(() => "stopped");
     const running = new Set(streams.keys());
@@ -55,14 +55,14 @@ const ANSWERS = {
   },
 
   /** Nats of each character of `text`. */
-  score: ({ text }) => read(text, () => Float32Array.from(reader.nats)),
+  score: ({ text, given }) => read(text, given, () => Float32Array.from(reader.nats)),
 
   /** Logits of what may come after the first `n` characters of `text`. */
-  next: ({ text, n }) => read(text, () => reader.at(n).logits),
+  next: ({ text, given, n }) => read(text, given, () => reader.at(n).logits),
 
   /** Hidden units (characters - from, H) of `layer` after each character of `text` from number `from` on. */
-  units: ({ text, layer, from }) =>
-    read(text, () => {
+  units: ({ text, given, layer, from }) =>
+    read(text, given, () => {
       const { hidden, parts } = model.network;
       const count = reader.characters.length - from;
       const result = new Float32Array(count * hidden);
@@ -84,9 +84,10 @@ addEventListener("message", async ({ data: { job, ask, ...about } }) => {
   }
 });
 
-/** Have the reader read `text`, one text at a time, then look at what it found. */
-function read(text, look) {
+/** Have the reader read `text` after what is `given`, one text at a time, then look at what it found. */
+function read(text, given, look) {
   const mine = reading.then(async () => {
+    if (JSON.stringify(given) !== begun) [reader, begun] = [new Reader(model, given), JSON.stringify(given)];
     for (const _ of reader.read(text)) await breathe();
     return look();
   });

@@ -4,17 +4,16 @@ const MOST_COLOURED = 4000; // characters from the end: more spans than that mak
 const PAUSE = 1000; // milliseconds after which typing begins a new step of undo
 
 export class Editor extends EventTarget {
-  /** Fires "text" when the text changes, "cursor" when the place looked at does; what is typed is normalised. */
+  /** Fires "text" when the text changes, "cursor" when the cursor moves; what is typed is normalised. */
   constructor(area, tint, normalise) {
     super();
-    Object.assign(this, { area, tint, normalise, past: [], future: [], began: 0, values: [], keys: [], pointed: null });
+    Object.assign(this, { area, tint, normalise, past: [], future: [], began: 0, values: [], keys: [] });
     this.segmenter = new Intl.Segmenter();
     area.addEventListener("beforeinput", (event) => this.beforeTyping(event));
     area.addEventListener("input", (event) => this.typed(event));
     area.addEventListener("compositionend", (event) => this.typed(event));
-    for (const name of ["keyup", "pointerup", "focus"]) area.addEventListener(name, () => this.look(null));
+    for (const name of ["keyup", "pointerup", "focus"]) area.addEventListener(name, () => this.look());
     area.addEventListener("keydown", (event) => this.shortcut(event));
-    area.addEventListener("pointermove", (event) => this.hover(event));
     new ResizeObserver(() => this.grow()).observe(tint);
   }
 
@@ -27,9 +26,39 @@ export class Editor extends EventTarget {
     return Array.from(this.text);
   }
 
-  /** The number of characters before the place looked at: pointed to, or the cursor. */
+  /** The number of characters before the cursor. */
   get at() {
-    return this.pointed ?? Array.from(this.text.slice(0, this.area.selectionStart)).length;
+    return Array.from(this.text.slice(0, this.area.selectionStart)).length;
+  }
+
+  /**
+   * The character that a point of the window lies on: {at, box}, the number of characters before it and its
+   * rectangle; null for none. The letters are the text area's, but only those under them can be measured.
+   */
+  characterAt(x, y) {
+    this.area.style.pointerEvents = "none";
+    const place = document.caretPositionFromPoint?.(x, y);
+    const range = place ? null : document.caretRangeFromPoint?.(x, y);
+    this.area.style.pointerEvents = "";
+    const [node, offset] = place ? [place.offsetNode, place.offset] : [range?.startContainer, range?.startOffset];
+    if (node?.nodeType !== Node.TEXT_NODE || !this.tint.contains(node)) return null;
+    const around = document.createRange();
+    const segments = this.segmenter.segment(node.data);
+    for (const near of [offset, offset - 1]) {
+      const found = segments.containing(near);
+      if (!found) continue;
+      around.setStart(node, found.index);
+      around.setEnd(node, found.index + found.segment.length);
+      const box = Array.from(around.getClientRects()).find(
+        ({ left, right, top, bottom }) => left <= x && x <= right && top <= y && y <= bottom,
+      );
+      if (!box) continue;
+      around.setStart(this.tint, 0);
+      around.setEnd(node, found.index);
+      const at = Array.from(around.toString()).length;
+      return at < this.characters.length ? { at, box } : null;
+    }
+    return null;
   }
 
   /** Replace the text; a step that can be undone, unless `step` is false. */
@@ -88,10 +117,10 @@ export class Editor extends EventTarget {
       const values = this.values.slice(start, at + characters.length);
       at += characters.length;
       const last = n === lines.length - 1;
-      const key = [start, last, line, ...values.map((value) => value.toFixed(2))].join();
+      const key = [plain.length, last, line, ...values.map((value) => value.toFixed(2))].join();
       if (key !== this.keys[n]) {
         const block = document.createElement("div");
-        block.append(plain, ...this.spans(line.slice(plain.length), values, start));
+        block.append(plain, ...this.spans(line.slice(plain.length), values));
         if (last) block.append("\u200b"); // an empty line has height
         if (n < this.tint.children.length) this.tint.children[n].replaceWith(block);
         else this.tint.append(block);
@@ -104,13 +133,12 @@ export class Editor extends EventTarget {
   }
 
   /** Each character of a line as one reads it, an emoji of several code points included, on its colour. */
-  spans(line, values, start) {
+  spans(line, values) {
     let at = 0;
     return Array.from(this.segmenter.segment(line), ({ segment }) => {
       const count = Array.from(segment).length;
       const own = values.slice(at, at + count);
       const span = document.createElement("span");
-      span.dataset.at = start + at;
       span.className = own[0] < 0 ? "cool" : "warm";
       span.style.setProperty("--depth", (Math.max(0, ...own.map(Math.abs)) || 0).toFixed(2));
       span.textContent = segment;
@@ -125,22 +153,14 @@ export class Editor extends EventTarget {
   }
 
   changed() {
-    this.pointed = null;
     this.paint();
     this.dispatchEvent(new Event("text"));
   }
 
-  look(at) {
-    if (at === null && this.pointed === null && this.last === this.at) return;
-    this.pointed = at;
+  look() {
+    if (this.last === this.at) return;
     this.last = this.at;
     this.dispatchEvent(new Event("cursor"));
-  }
-
-  hover({ clientX, clientY, pointerType }) {
-    if (pointerType === "touch" || !this.values.length) return;
-    const span = document.elementsFromPoint(clientX, clientY).find((element) => element.dataset.at);
-    if (span && Number(span.dataset.at) !== this.pointed) this.look(Number(span.dataset.at));
   }
 
   beforeTyping(event) {

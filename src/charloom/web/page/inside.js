@@ -29,7 +29,7 @@ export class Inside {
     );
     this.score = page.client.latest(
       "score",
-      () => (page.editor.text ? { text: page.editor.text } : null),
+      () => (page.editor.text && !page.given.lacking ? { text: page.editor.text, given: page.given.value } : null),
       (nats) => {
         this.nats = nats;
         this.showSurprise();

@@ -5,8 +5,10 @@ import { About } from "./about.js";
 import { Client } from "./client.js";
 import { Editor } from "./editor.js";
 import { $ } from "./elements.js";
+import { Given } from "./given.js";
 import { Inside } from "./inside.js";
 import { LANGUAGES, language, number, percent, say, speak } from "./languages.js";
+import { Peek } from "./peek.js";
 import { source } from "./source.js";
 import { Units } from "./units.js";
 import { Write } from "./write.js";
@@ -18,17 +20,19 @@ class Page {
   /** `about` is the model as its source describes it. */
   constructor(about) {
     this.about = about;
-    this.unfounded = !("<bos>" in about.config.specials); // such a model cannot begin by itself
+    this.unfounded = !("<bos>" in about.config.specials || "<sep>" in about.config.specials); // it cannot begin by itself
     this.weights = null; // what is known of them once they are here
     this.ready = false;
     this.said = ["loading", {}];
     document.title = $("name").textContent = about.name;
     this.client = new Client($("worker").textContent, () => this.notice(say("no_worker")));
     this.editor = new Editor($("text"), $("tint"), normaliser(about.config));
+    this.given = new Given(this);
     this.write = new Write(this);
     this.inside = new Inside(this);
     this.units = new Units(this);
     this.card = new About(this);
+    this.peek = new Peek(this);
     for (const slider of document.querySelectorAll(".temperature")) {
       slider.oninput = () => this.heat(slider.valueAsNumber);
     }

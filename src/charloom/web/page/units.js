@@ -35,7 +35,7 @@ const FEATURES = {
 
 export class Units {
   constructor(page) {
-    Object.assign(this, { page, characters: [], activations: null, rows: [], unit: 0, correlation: null });
+    Object.assign(this, { page, characters: [], activations: null, rows: [], unit: 0, correlation: null, wanted: "" });
     const { hidden, layers } = page.about.config.model;
     this.hidden = hidden;
     $("unit").max = hidden - 1;
@@ -49,13 +49,15 @@ export class Units {
       "units",
       () => {
         const { characters, text } = page.editor;
-        const layer = Number($("layer").value);
-        return characters.length ? { text, layer, from: Math.max(0, characters.length - MOST_READ) } : null;
+        if (!characters.length || page.given.lacking) return null;
+        const [layer, from] = [Number($("layer").value), Math.max(0, characters.length - MOST_READ)];
+        return { text, given: page.given.value, layer, from };
       },
       (activations, asked) => {
         this.activations = activations;
         this.characters = asked ? Array.from(asked.text) : [];
-        this.show();
+        if (this.wanted && activations) this.find(this.wanted);
+        else this.show();
       },
     );
   }
@@ -76,7 +78,8 @@ export class Units {
 
   /** Choose the unit whose activation correlates most, either way, with a feature of the text. */
   find(feature) {
-    if (!feature) return;
+    this.wanted = this.activations ? "" : feature; // found as soon as there is something to find it in
+    if (!feature || this.wanted) return;
     const wanted = FEATURES[feature](this.characters).slice(-this.course(0).length);
     let [best, most] = [0, 0];
     for (let unit = 0; unit < this.hidden; unit++) {

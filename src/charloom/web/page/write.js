@@ -41,10 +41,18 @@ export class Write {
     return this.job > 0;
   }
 
-  /** Where the alternatives are for; null where the model has nothing to go by. */
-  place() {
-    const { editor, unfounded } = this.page;
-    return unfounded && editor.at === 0 ? null : { text: editor.text, n: editor.at };
+  /** What the model is asked about a place in the text; null where it has nothing to go by. */
+  place(at = this.page.editor.at) {
+    const { editor, given, unfounded } = this.page;
+    return given.lacking || (unfounded && at === 0) ? null : { text: editor.text, given: given.value, n: at };
+  }
+
+  /** Put a character in the place of what comes from `at` on, and write on from it. */
+  goOn(at, character) {
+    if (this.writing) return;
+    const { editor } = this.page;
+    editor.set(editor.characters.slice(0, at).join("") + character);
+    this.write();
   }
 
   /** The options as the engine takes them; null, and said so, where a number is out of its range. */
@@ -70,6 +78,7 @@ export class Write {
     const { editor } = page;
     if (this.writing || !page.ready) return;
     page.notice("");
+    if (page.given.lacking) return page.notice(page.given.lacking);
     if (!editor.text && page.unfounded) return page.notice(say("needs_text")), editor.area.focus();
     const options = this.options();
     const variants = this.checked("count");
@@ -89,7 +98,8 @@ export class Write {
     this.busy(true);
     try {
       const onJob = (job) => (this.job = job);
-      const ended = await page.client.ask("write", { text: editor.text, options, variants }, { onPart, onJob });
+      const asked = { text: editor.text, given: page.given.value, options, variants };
+      const ended = await page.client.ask("write", asked, { onPart, onJob });
       const rate = number(Math.round(count / ((performance.now() - began) / 1000)));
       const name = count === 0 ? "wrote_nothing" : ended.includes("eos") ? "wrote_eos" : "wrote";
       page.status(name, { count: number(count), rate, seed: options.seed });
@@ -162,11 +172,7 @@ export class Write {
       temperature: 1,
       count: ALTERNATIVES,
       actual,
-      choose: (character) => {
-        if (this.writing) return;
-        editor.set(characters.slice(0, at).join("") + character);
-        this.write();
-      },
+      choose: (character) => this.goOn(at, character),
     });
   }
 }
