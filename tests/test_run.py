@@ -16,12 +16,18 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+def made(out: Path | None, name: str) -> Path:
+    drafted = run.draft(out)
+    (drafted / "new").touch()
+    return run.publish(drafted, out, name)
+
+
 def test_names_that_are_free() -> None:
-    assert [run.create(None, "book") for _ in range(3)] == [
+    assert [made(None, "book") for _ in range(3)] == [
         Path("runs/book"), Path("runs/book-2"), Path("runs/book-3")
     ]  # fmt: skip
-    assert run.create(None, "other") == Path("runs/other")
-    assert run.create(Path("deep/down/run"), "book") == Path("deep/down/run")
+    assert made(None, "other") == Path("runs/other")
+    assert made(Path("deep/down/run"), "book") == Path("deep/down/run")
     assert all(path.is_dir() for path in (Path("runs/book-3"), Path("deep/down/run")))
 
 
@@ -63,24 +69,24 @@ def test_the_newest_is_the_one_written_last() -> None:
     with pytest.raises(ModelError, match="no MODEL was named"):
         run.newest()
     for time, name in enumerate(("b", "c", "a")):
-        folder = run.create(None, name)
+        folder = made(None, name)
         (folder / run.WEIGHTS).write_bytes(b"")
         os.utime(folder / run.WEIGHTS, (time, time))
-    run.create(None, "without-weights")
+    made(None, "without-weights")
     assert run.newest() == Path("runs/a")
 
 
 def test_what_is_not_overwritten(tmp_path: Path) -> None:
-    made, foreign, file = Path("made"), Path("foreign"), Path("file")
-    for folder in (made, foreign):
+    old, foreign, file = Path("old"), Path("foreign"), Path("file")
+    for folder in (old, foreign):
         folder.mkdir()
         (folder / "thesis.txt").write_text("mine", encoding="utf-8")
-    (made / run.CONFIG).write_text("", encoding="utf-8")
+    (old / run.CONFIG).write_text("", encoding="utf-8")
     file.write_text("", encoding="utf-8")
     run.check(Path("free/to/use"))
-    run.check(made, overwrite=True)
+    run.check(old, overwrite=True)
     for out, overwrite, told in (
-        (made, False, "made: exists; choose another --out, or --overwrite it, or --resume it"),
+        (old, False, "old: exists; choose another --out, or --overwrite it, or --resume it"),
         (foreign, False, "foreign: exists; choose"),
         (foreign, True, "foreign: exists and is no run, so it is not overwritten; choose another --out"),
         (file, True, "file: exists and is no run"),
@@ -90,8 +96,7 @@ def test_what_is_not_overwritten(tmp_path: Path) -> None:
             run.check(out, overwrite=overwrite)
         assert told in str(caught.value)
     with pytest.raises(RunError, match="cannot be made"):
-        run.create(file / "below", "")
+        run.draft(file / "below")
     assert (foreign / "thesis.txt").read_text("utf-8") == "mine"
-    (made / "checkpoints" / "step-1").mkdir(parents=True)
-    run.empty(run.create(made, ""))
-    assert not list(made.iterdir())
+    assert [path.name for path in made(old, "").iterdir()] == ["new"]
+    assert not list(Path().glob(".*"))

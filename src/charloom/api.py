@@ -17,6 +17,7 @@ from charloom import settings as settings_room
 from charloom.errors import CharloomError, MissingExtraError, RunError, UsageError
 from charloom.model import card, folder
 from charloom.model.config import ModelConfig
+from charloom.model.durable import replace_file
 from charloom.model.folder import Model, Weights
 from charloom.runtime.generator import Generator, Sample
 from charloom.runtime.options import SamplerConfig
@@ -192,13 +193,13 @@ def training(
     sampling = settings.build("sample")
     if corpus.documents in DOCUMENTS:  # else there was no choice: rows of a table, many files
         data = replace(data, documents=corpus.documents)
-    run = resume or runs.create(out, corpus.name)
-    new = not any(run.iterdir())
+    new = not resume
+    run = resume or runs.draft(out)
     warnings: list[str] = []
 
     def write_settings() -> None:
         resolved = {"data": data, "model": model_config, "train": trainer.resolved(), "sample": sampling}
-        folder.replace_file(run / runs.CONFIG, settings_room.write(settings, resolved, choice.reasons))
+        replace_file(run / runs.CONFIG, settings_room.write(settings, resolved, choice.reasons))
 
     try:
         trainer = Trainer(corpus, model_config, train_config, run, stop=stop)
@@ -211,7 +212,6 @@ def training(
             warnings = passed + trainer.restore(found, more=more)
             runs.trim(run, found.step)
         else:
-            runs.empty(run)
             folder.create(
                 run,
                 config=model_config,
@@ -222,9 +222,9 @@ def training(
             )
             write_settings()
             nothing = {"step": 0, "nats": None, "characters": 0}
-            folder.write_weights(
-                run, trainer.network.to_weights(), nothing
-            )  # whoever kills it now can load it
+            folder.write_weights(run, trainer.network.to_weights(), nothing)
+            new = not (out and out.exists())
+            run = trainer.run = runs.publish(run, out, corpus.name)
         yield Prepared(run, corpus, model_config, train_config, choice.reasons)
         yield from map(Warned, warnings)
         prompt = beginning(corpus.vocabulary)

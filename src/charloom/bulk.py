@@ -18,7 +18,8 @@ from typing import Any
 
 from charloom.api import CharacterModel, record
 from charloom.errors import RunError, UsageError
-from charloom.model.folder import replace_file, to_json
+from charloom.model.durable import replace_file
+from charloom.model.folder import to_json
 from charloom.runtime.novel import Novel
 from charloom.runtime.passages import Passages
 from charloom.runtime.sample import Sample

@@ -20,7 +20,8 @@ from filelock import FileLock, Timeout
 from charloom import api
 from charloom.errors import MissingExtraError, RunError, UsageError
 from charloom.insight.novelty import copied
-from charloom.model.folder import replace_file, to_json
+from charloom.model.durable import replace_file
+from charloom.model.folder import to_json
 from charloom.runtime.passages import Passages
 from charloom.settings import Settings
 from charloom.training.events import Finished

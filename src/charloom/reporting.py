@@ -25,6 +25,7 @@ from charloom.insight.report import Measured, Report
 from charloom.insight.score import score
 from charloom.insight.units import hidden_units
 from charloom.model import folder
+from charloom.model.durable import replace_file
 from charloom.model.folder import Model
 from charloom.runtime.generator import Generator
 from charloom.runtime.passages import Passages
@@ -64,7 +65,7 @@ def compared(
 
 def finished(run: Path) -> Path:
     """At the end of training: note the machine, and write the page of what is known by then, in a second."""
-    folder.replace_file(run / MACHINE, json.dumps(_machine(), indent=1).encode("utf-8"))
+    replace_file(run / MACHINE, json.dumps(_machine(), indent=1).encode("utf-8"))
     report = known(run)
     report = replace(report, missing=[f"charloom report {run} completes this page."])
     return written([report], [], run / runs.PAGE)
@@ -74,7 +75,7 @@ def written(reports: Sequence[Report], verdicts: Sequence[Paired], path: Path) -
     """Write the page of one run, or of several side by side. Raises RunError, MissingExtraError."""
     text = page.one(reports[0]) if len(reports) == 1 else page.several(reports, verdicts)
     try:
-        folder.replace_file(path, text.encode("utf-8", "backslashreplace"))
+        replace_file(path, text.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise RunError(f"{path}: cannot be written ({error.strerror}); name another --out") from error
     return path

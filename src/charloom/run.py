@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from charloom.errors import ModelError, RunError
-from charloom.model.folder import WEIGHTS, replace_file
+from charloom.model.durable import flush, make_folder, replace_file
+from charloom.model.folder import WEIGHTS
 
 RUNS = Path("runs")
 CONFIG, METRICS, SAMPLES, PAGE = "config.toml", "metrics.jsonl", "samples.jsonl", "report.html"
@@ -40,45 +41,60 @@ def check(out: Path, *, overwrite: bool = False) -> None:
         raise RunError(f"{out}: cannot be made ({above} is read-only); choose another --out")
 
 
-def create(out: Path | None, name: str) -> Path:
-    """A run folder: `out`, whatever lies there, or a new `runs/NAME`, or the first free `runs/NAME-2`, ….
+def draft(out: Path | None) -> Path:
+    """A hidden folder beside the run to come, which `publish` gives its name. Raises RunError."""
+    path = (out.parent if out else RUNS) / f".{out.name if out else 'new'}.{os.getpid()}"
+    try:
+        make_folder(path.parent)
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir()
+    except OSError as error:
+        raise _unmakeable(out or RUNS, error) from error
+    return path
 
-    Raises RunError where it cannot be made.
+
+def publish(drafted: Path, out: Path | None, name: str) -> Path:
+    """Make a finished draft the run `out`, in the place of what lies there, or the first free `runs/NAME`.
+
+    Whoever finds a run finds it whole. Raises RunError where it cannot be made.
     """
     try:
         if out is None:
-            RUNS.mkdir(exist_ok=True)
-            return _first_free(name)
-        out.mkdir(parents=True, exist_ok=True)
+            run = _first_free(drafted, name)
+        else:
+            run, old = out, drafted.with_suffix(".old")
+            if out.exists():
+                out.rename(old)
+            drafted.rename(out)
+            shutil.rmtree(old, ignore_errors=True)
+        flush(run.parent)
     except OSError as error:
         raise _unmakeable(out or RUNS, error) from error
-    return out
+    return run
 
 
-def empty(run: Path) -> None:
-    """Remove everything in a run folder."""
-    for path in run.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-
-
-def _first_free(name: str) -> Path:
+def _first_free(drafted: Path, name: str) -> Path:
     count = 1
     while True:
-        folder = RUNS / (name if count == 1 else f"{name}-{count}")
+        run = RUNS / (name if count == 1 else f"{name}-{count}")
+        count += 1
+        if run.exists():
+            continue
         try:
-            folder.mkdir()
-        except FileExistsError:
-            count += 1
+            drafted.rename(run)
+        except OSError:
+            if not run.exists():  # else another process was quicker
+                raise
         else:
-            return folder
+            return run
 
 
 def discard(run: Path) -> None:
     """Remove a run that came to nothing, and `runs/` if that was all it held."""
-    shutil.rmtree(run, ignore_errors=True)
+    gone = run.with_name(f".{run.name}.gone")
+    with contextlib.suppress(OSError):
+        run.rename(gone)  # at once, so that nobody finds half of it
+        shutil.rmtree(gone, ignore_errors=True)
     if run.parent == RUNS:
         with contextlib.suppress(OSError):  # it holds others
             RUNS.rmdir()
@@ -90,7 +106,8 @@ def _unmakeable(out: Path, error: OSError) -> RunError:
 
 def newest() -> Path:
     """The run in `runs/` whose model was written last; raises ModelError where there is none."""
-    found = [folder for folder in RUNS.iterdir() if (folder / WEIGHTS).is_file()] if RUNS.is_dir() else []
+    runs = [path for path in RUNS.iterdir() if not path.name.startswith(".")] if RUNS.is_dir() else []
+    found = [path for path in runs if (path / WEIGHTS).is_file()]
     if not found:
         raise ModelError(f"no MODEL was named and {RUNS}/ holds none; charloom train makes one")
     return max(found, key=lambda folder: (folder / WEIGHTS).stat().st_mtime_ns)
@@ -106,8 +123,13 @@ def config_of(run: Path) -> Path:
 def append(path: Path, record: Mapping[str, Any]) -> None:
     """Add one line to a file of JSON lines; raises RunError where it cannot be written."""
     try:
+        new = not path.exists()
         with path.open("a", encoding="utf-8", newline="\n") as file:
             file.write(json.dumps(record) + "\n")
+            file.flush()
+            os.fsync(file.fileno())  # it is there before a checkpoint is that comes after it
+        if new:
+            flush(path.parent)
     except OSError as error:
         raise RunError(
             f"{path}: cannot be written ({error.strerror}); what was there before is kept"

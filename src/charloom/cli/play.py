@@ -153,7 +153,7 @@ class Story:
             click.echo(f"temperature {argument!r} is not a number; try /temperature 0.8")
 
     def _save(self) -> None:
-        from charloom.model.folder import replace_file
+        from charloom.model.durable import replace_file
 
         replace_file(self.path, self.text.encode("utf-8", "backslashreplace"))
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from charloom.export.bundle import asset, bundle
 from charloom.export.precision import Precision, weights
-from charloom.model.folder import Model, read_json, replace_file
+from charloom.model.durable import replace_file
+from charloom.model.folder import Model, read_json
 
 POLICY = (
     "default-src 'none'; script-src {script}; style-src {style}; worker-src blob:; img-src data:; "

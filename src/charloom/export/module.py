@@ -8,7 +8,8 @@ from pathlib import Path
 from charloom.errors import RunError
 from charloom.export.bundle import asset, bundle
 from charloom.export.precision import Precision, weights
-from charloom.model.folder import WEIGHTS, Model, replace_file
+from charloom.model.durable import replace_file
+from charloom.model.folder import WEIGHTS, Model
 
 ENGINE, EXAMPLE = "charloom.js", "index.html"
 COPIED = ("config.json", "vocab.json", "generation.json", "README.md")

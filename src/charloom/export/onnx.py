@@ -15,7 +15,8 @@ import numpy as np
 
 from charloom.errors import MissingExtraError, ModelError
 from charloom.model.config import Cell
-from charloom.model.folder import FORMAT, Model, replace_file
+from charloom.model.durable import replace_file
+from charloom.model.folder import FORMAT, Model
 from charloom.runtime import twins
 from charloom.runtime.arrays import Floats
 from charloom.runtime.weights import fold

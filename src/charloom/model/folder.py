@@ -13,7 +13,6 @@ replacement of that file, so a reader at any moment finds a whole model.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +22,9 @@ import numpy as np
 import safetensors
 from safetensors.numpy import save
 
-from charloom.errors import CharloomError, ModelError, RunError, UsageError
+from charloom.errors import CharloomError, ModelError, UsageError
 from charloom.model.config import MOST_PARAMETERS, ModelConfig
+from charloom.model.durable import replace_file
 from charloom.text.condition import Condition
 from charloom.text.config import DataConfig
 from charloom.text.vocabulary import Ids, Vocabulary
@@ -194,22 +194,6 @@ def read_json(path: Path) -> dict[str, Any]:
 def to_json(value: Mapping[str, Any]) -> bytes:
     """Readable JSON; characters outside ASCII are escaped, so that lone surrogates survive."""
     return (json.dumps(value, indent=1, ensure_ascii=True) + "\n").encode("ascii")
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write `content` under a temporary name, flush it to the disk, and put it in `path`'s place at once."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise RunError(
-            f"{path}: cannot be written ({error.strerror or error}); what was there before is kept"
-        ) from error
 
 
 def _size(path: Path) -> int:

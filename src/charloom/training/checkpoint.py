@@ -4,8 +4,9 @@
     state.json          the step, the plan, the best so far, what the promise depends on
     sums.json           SHA-256 of the files above, written last
 
-A checkpoint is written under a temporary name in the same folder, flushed, and renamed. A reader takes
-the newest whose sums hold.
+A checkpoint is written under a temporary name in the same folder, every file flushed to the disk, and
+renamed. A reader takes the newest whose sums hold; a half-written one bears another name. The last two
+are kept, and the one that was taken when the held-out loss was lowest.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
+import math
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,12 @@ import safetensors.torch
 from torch import Tensor
 
 from charloom.errors import CharloomError, RunError
-from charloom.model.folder import read_json, replace_file, to_json
+from charloom.model.durable import flush, make_folder, write
+from charloom.model.folder import read_json, to_json
 
 KEPT = 2  # the last one, and the one before in case the last is damaged
 GROUPS = ("weights", "optimiser", "state")
-NAME = re.compile(r"step-(\d+)")
+NAME = re.compile(r"step-(\d+)(\.previous)?")  # the previous one of the same step, while it is replaced
 
 
 @dataclass(frozen=True)
@@ -46,33 +48,33 @@ def save(run: Path, checkpoint: Checkpoint) -> Path:
     """Write a checkpoint, drop the oldest ones. Raises RunError; earlier checkpoints are then untouched."""
     folder = run / "checkpoints"
     final = folder / f"step-{checkpoint.step}"
-    temporary = folder / f".{final.name}.{os.getpid()}"
+    previous = folder / f"{final.name}.previous"
+    temporary = folder / f".{final.name}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
+        make_folder(folder)
+        for left in folder.glob(".step-*"):  # by a process that was killed
+            shutil.rmtree(left)
         files = {f"{group}.safetensors": _serialised(checkpoint.tensors[group]) for group in GROUPS}
         files["state.json"] = to_json({"step": checkpoint.step, **checkpoint.facts})
         _require_space(folder, sum(map(len, files.values())))
+        temporary.mkdir()
         for name, content in files.items():
-            replace_file(temporary / name, content)
+            write(temporary / name, content)
         sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-        replace_file(temporary / "sums.json", to_json(sums))
-        _flush(temporary)
+        write(temporary / "sums.json", to_json(sums))
+        flush(temporary)
         if final.exists():
-            shutil.rmtree(final)
+            shutil.rmtree(previous, ignore_errors=True)
+            final.rename(previous)
         temporary.rename(final)
-        _flush(folder)
+        flush(folder)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise RunError(
             f"{final}: cannot be written ({error.strerror or error}); the last checkpoint is kept"
         ) from error
-    except RunError:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    for old in [path for _, path in _found(run)][KEPT:]:
-        shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(previous, ignore_errors=True)
+    _drop_old(run)
     return final
 
 
@@ -85,6 +87,23 @@ def latest(run: Path) -> tuple[Checkpoint | None, list[str]]:
         except (CharloomError, OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
             passed.append(f"{path}: passed over, it is damaged ({error})")
     return None, passed
+
+
+def _drop_old(run: Path) -> None:
+    found = [path for _, path in _found(run)]
+    best = min(reversed(found), key=_heldout)
+    for path in found[KEPT:]:
+        if path != best or _heldout(path) == math.inf:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _heldout(path: Path) -> float:
+    """The held-out nats a character that a checkpoint had been measured at; infinite if they are unknown."""
+    try:
+        nats = read_json(path / "state.json").get("heldout")
+    except CharloomError:
+        return math.inf
+    return nats if isinstance(nats, float) and math.isfinite(nats) else math.inf
 
 
 def drop_after(run: Path, step: int) -> None:
@@ -107,14 +126,10 @@ def _read(step: int, path: Path) -> Checkpoint:
 
 def _found(run: Path) -> list[tuple[int, Path]]:
     """Checkpoints by name, the newest first; half-written ones bear another name."""
-    return sorted(_named(run / "checkpoints"), reverse=True)
-
-
-def _named(folder: Path) -> Iterator[tuple[int, Path]]:
-    if folder.is_dir():
-        for path in folder.iterdir():
-            if match := NAME.fullmatch(path.name):
-                yield int(match[1]), path
+    folder = run / "checkpoints"
+    named = [(NAME.fullmatch(path.name), path) for path in (folder.iterdir() if folder.is_dir() else ())]
+    found = [(int(match[1]), not match[2], path) for match, path in named if match]
+    return [(step, path) for step, _, path in sorted(found, reverse=True)]
 
 
 def _serialised(tensors: Mapping[str, Tensor]) -> bytes:
@@ -126,13 +141,3 @@ def _serialised(tensors: Mapping[str, Tensor]) -> bytes:
 def _require_space(folder: Path, size: int) -> None:
     if shutil.disk_usage(folder).free < size:
         raise OSError(errno.ENOSPC, f"{size / 1e6:.0f} MB are needed and the disk is full")
-
-
-def _flush(folder: Path) -> None:
-    """Make the folder's entries durable, where the system can (Windows does it by itself)."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -9,9 +9,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from charloom._version import __version__
 from charloom.errors import UsageError
 from charloom.training.config import Precision, TrainConfig
 
@@ -35,7 +37,10 @@ class Place:
             "precision": self.precision,
             "threads": self.threads,
             "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+            "flush_denormal": True,  # see `engaged`
             "torch": torch.__version__,
+            "numpy": np.__version__,
+            "charloom": __version__,
         }
 
     @contextlib.contextmanager

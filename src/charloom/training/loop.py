@@ -82,10 +82,11 @@ class Trainer:
         self.retries = 0
         self.finished = False
         self._validation = HeldOut(corpus.validation, corpus.vocabulary, self.place)
-        self._run = run
+        self.run = run
         self._stop = stop
         self._loss = math.nan
-        self._evaluated = -1
+        self._evaluated = -1  # step
+        self._heldout = math.nan  # nats a character, then
 
     def train(self) -> Iterator[Event]:
         """Train until the budget is spent, patience runs out, or `stop` says so."""
@@ -160,6 +161,7 @@ class Trainer:
             "rate_share": self.rate_share,
             "retries": self.retries,
             "evaluated": self._evaluated,
+            "heldout": self._heldout,
             "finished": self.finished,
             "place": self.place.facts(),
         }
@@ -178,7 +180,7 @@ class Trainer:
         self.best = Best(**facts["best"])
         self.rate_share = facts["rate_share"]
         self.retries = facts["retries"]
-        self._evaluated = facts["evaluated"]
+        self._evaluated, self._heldout = facts["evaluated"], facts["heldout"]
         more = more or facts["finished"]
         if more:
             self.best.stale = 0
@@ -191,7 +193,7 @@ class Trainer:
 
     def save(self) -> Saved:
         """Write a checkpoint into the run folder."""
-        return Saved(self.step, checkpoint.save(self._run, self.snapshot()))
+        return Saved(self.step, checkpoint.save(self.run, self.snapshot()))
 
     def _start(self) -> Started:
         parameters = self.network.config.parameters(self.network.embedding.num_embeddings)
@@ -219,7 +221,7 @@ class Trainer:
         nats = self._validation.nats(self.network, self._stop)
         if nats is None:
             return
-        self._evaluated = self.step
+        self._evaluated, self._heldout = self.step, nats
         better = nats < self.best.nats or self._validation.empty  # then the last weights are the best
         if better:
             self.best = Best(nats, self.step)
@@ -237,7 +239,7 @@ class Trainer:
             "nats": nats if math.isfinite(nats) else None,
             "characters": self.characters,
         }
-        folder.write_weights(self._run, self.network.to_weights(), metrics)
+        folder.write_weights(self.run, self.network.to_weights(), metrics)
 
     def _roll_back(self, good: Checkpoint) -> RolledBack:
         """Back to the last evaluation, at half the rate; at most three times."""
@@ -249,7 +251,7 @@ class Trainer:
             )
         self.learner.load(good.tensors)
         self.step = good.step
-        checkpoint.drop_after(self._run, good.step)
+        checkpoint.drop_after(self.run, good.step)
         self.characters = good.facts["characters"]
         self.retries += 1
         self.rate_share /= 2
