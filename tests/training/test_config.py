@@ -14,7 +14,7 @@ from charloom.training.config import TrainConfig
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"layout": "rows"}, "layout 'rows' is not known; choose one of auto, lanes, windows, shuffled"),
+        ({"layout": "rows"}, "layout 'rows' is not known; choose one of auto, lanes, windows"),
         ({"optimiser": "sgd"}, "choose one of muon, adam"),
         ({"precision": "float16"}, "choose one of auto, bfloat16, float32"),
         ({"minutes": -1}, "minutes is -1; it takes a number from 0"),

@@ -24,6 +24,7 @@ from charloom.training.events import (
     Started,
     Stepped,
 )
+from charloom.training.layout import layout as layout_of
 from trained import MODEL, TRAIN, Prepare, after, require_same, same, stopping, trainer, weights
 
 
@@ -131,13 +132,13 @@ def test_a_text_too_short_for_its_layout(layout: Any, prepare: Prepare, tmp_path
 def test_the_layout_of_the_settings(prepare: Prepare) -> None:
     lines, whole = prepare(lines=True), prepare()
     for corpus in (lines, whole):
-        assert isinstance(batches.layout(corpus, TRAIN), batches.Lanes)
-        assert isinstance(batches.layout(corpus, replace(TRAIN, layout="shuffled")), batches.Shuffled)
-    assert isinstance(batches.layout(lines, replace(TRAIN, layout="windows")), batches.Windows)
+        assert isinstance(layout_of(corpus, TRAIN), batches.Lanes)
+        assert isinstance(layout_of(corpus, replace(TRAIN, layout="shuffled")), batches.Shuffled)
+    assert isinstance(layout_of(lines, replace(TRAIN, layout="windows")), batches.Windows)
     with pytest.raises(DataError, match="--documents line"):
-        batches.layout(whole, replace(TRAIN, layout="windows"))
+        layout_of(whole, replace(TRAIN, layout="windows"))
     # a whole text's lanes begin with <bos> where they are fresh; documents bring their own
     bos = whole.vocabulary.bos
-    assert (batches.layout(whole, TRAIN).batch(0).inputs[:, 0] == bos).all()
-    first = batches.layout(lines, TRAIN).batch(0).inputs
+    assert (layout_of(whole, TRAIN).batch(0).inputs[:, 0] == bos).all()
+    first = layout_of(lines, TRAIN).batch(0).inputs
     assert (first[0] == lines.train.ids[: TRAIN.window]).all()

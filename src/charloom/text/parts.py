@@ -254,6 +254,15 @@ def _decoded(utf8: npt.NDArray[np.uint8]) -> str:
     return Utf8Decoder().decode(utf8.tobytes(), True)
 
 
+def in_source(ids: Array, vocabulary: Vocabulary) -> npt.NDArray[np.bool_]:
+    """Which of `ids`, that begin with a document, belong to a source: from its `<bos>` to its `<sep>`."""
+    if vocabulary.sep is None:
+        return np.zeros(len(ids), np.bool_)
+    opened = (ids == vocabulary.bos).astype(np.int64) - (ids == vocabulary.sep)
+    found: npt.NDArray[np.bool_] = (np.cumsum(opened) > 0) | (ids == vocabulary.sep)
+    return found
+
+
 def narrowest(rows: int) -> np.dtype[Any]:
     """The narrowest unsigned type that numbers so many rows."""
     return np.min_scalar_type(max(0, rows - 1))

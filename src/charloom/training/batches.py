@@ -1,38 +1,40 @@
 """Which characters a step reads: a pure function of (ids, seed, step).
 
-Every layout has `steps_per_epoch`, `characters` (targets a step) and `batch(step)`. Nothing is copied
-until a batch is gathered, and nothing about the order has to be saved.
+Every layout has `steps_per_epoch` and `batch(step)`. Nothing is copied until a batch is gathered, and
+nothing about the order has to be saved.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from charloom.errors import DataError
-from charloom.text.corpus import Corpus
-from charloom.training.config import TrainConfig
+from charloom.text.condition import Vectors
 
 Ids = np.ndarray[Any, np.dtype[Any]]
 
 LESSON_WINDOW = 100  # the lesson's nchars
 FEWEST_WINDOWS = 10  # the lesson skips texts with fewer
+UNCOUNTED = -100  # what torch's cross-entropy leaves out
 
 
 @dataclass(frozen=True)
 class Batch:
     """One step's reading: `inputs` and `targets` are int64 (B, T), `fresh` is bool (B,).
 
-    A fresh row starts from a zero state; the others go on from the state that the step before left.
+    A fresh row starts from the state that its row of `condition` (B, S) gives, zero where there is none;
+    the others go on from the state that the step before left. A target of `UNCOUNTED` is none.
     """
 
     inputs: Ids
     targets: Ids
     fresh: Ids
+    condition: Vectors = field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
 
 class Layout(Protocol):
@@ -42,32 +44,8 @@ class Layout(Protocol):
     def steps_per_epoch(self) -> float:
         """Steps until every training pair has been seen once."""
 
-    def characters(self, step: int) -> int:
-        """Targets that batch `step` holds."""
-
     def batch(self, step: int) -> Batch:
         """The batch of step 0, 1, 2, …"""
-
-
-def layout(corpus: Corpus, config: TrainConfig) -> Layout:
-    """The layout that the settings name, over the training part."""
-    part, vocabulary = corpus.train, corpus.vocabulary
-    if config.layout == "windows":
-        if part.documents is None:
-            raise DataError(
-                "the layout windows takes one text a step, and this is one whole; use --documents line"
-            )
-        return Windows(part.ids, part.documents, config.window)
-    if config.layout == "shuffled":
-        return Shuffled(part.ids, rows=config.lanes, window=config.window, seed=config.seed)
-    return Lanes(
-        part.ids,
-        lanes=config.lanes,
-        window=config.window,
-        seed=config.seed,
-        restarts=config.restarts,
-        bos=vocabulary.bos if part.documents is None else None,  # documents bring their own
-    )
 
 
 def pairs(ids: Ids, window: int) -> tuple[Ids, Ids]:
@@ -103,10 +81,6 @@ class Windows:
         """Texts that are long enough."""
         return float(len(self._starts))
 
-    def characters(self, step: int) -> int:
-        """Targets of the step's text, each counted as often as it stands in a window."""
-        return int(self._lengths[step % len(self._lengths)] - self._window) * self._window
-
     def batch(self, step: int) -> Batch:
         """All pairs of one text, from zero states."""
         k = step % len(self._starts)
@@ -134,10 +108,6 @@ class Shuffled:
     def steps_per_epoch(self) -> float:
         """Steps until every pair was drawn once."""
         return self._count / self._rows
-
-    def characters(self, step: int) -> int:
-        """The same at every step."""
-        return self._rows * self._window
 
     def batch(self, step: int) -> Batch:
         """The next `rows` pairs of the shuffled order, from zero states."""
@@ -184,10 +154,6 @@ class Lanes:
     def steps_per_epoch(self) -> float:
         """Steps until the heads together have read the text once."""
         return len(self._ids) / (self._lanes * self._window)
-
-    def characters(self, step: int) -> int:
-        """The same at every step."""
-        return self._lanes * self._window
 
     def batch(self, step: int) -> Batch:
         """Every head's next window."""

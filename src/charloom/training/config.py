@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from charloom.errors import UsageError
 
-Layout = Literal["auto", "lanes", "windows", "shuffled"]
+Layout = Literal["auto", "lanes", "windows", "shuffled", "documents"]
 Optimiser = Literal["muon", "adam"]
 Precision = Literal["auto", "bfloat16", "float32"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -29,7 +29,7 @@ class TrainConfig:
     epochs: float = 0.0  # times through the training text
     steps: int = 0  # optimiser steps
     plan: tuple[tuple[int, int], ...] = ()  # filled in by a run by minutes
-    layout: Layout = "auto"  # lanes; what the lesson does is windows, what it proposes is shuffled
+    layout: Layout = "auto"  # lanes; documents if they have conditions or sources; others are the lesson's
     lanes: int = 64  # rows a step: enough to fill two cores' matrix units
     window: int = 64  # characters a row and step: longer learns no more here and steps less often
     seed: int = 0  # data order, dropout and first weights come from it alone
@@ -44,6 +44,7 @@ class TrainConfig:
     warmup: float = 0.02  # share of the budget until the full rate: Adam's second moments settle first
     decay: bool = True  # half a cosine down to zero at the budget's end: worth more than any other knob
     restarts: float = 0.03  # share of lanes that begin anew at a step, so that cold starts are learned
+    unconditional: float = 0.1  # share of conditions left unknown, so that the model also writes without one
     evaluate_steps: int = 0  # steps between held-out evaluations; 0 means twenty of them in the budget
     patience: int = 8  # evaluations without a better one before stopping; 0 never stops early
     sample_steps: int = 0  # steps between samples; 0 means at every fourth evaluation
@@ -75,6 +76,7 @@ class TrainConfig:
             ("clip", 0, 1e9),
             ("warmup", 0, 1),
             ("restarts", 0, 1),
+            ("unconditional", 0, 1),
             ("evaluate_steps", 0, 10**12),
             ("patience", 0, 10**9),
             ("sample_steps", 0, 10**12),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional
 
+from charloom.text.condition import Condition
 from charloom.text.corpus import Part
+from charloom.text.parts import in_source
 from charloom.text.vocabulary import Vocabulary
 from charloom.training.batches import Ids
 from charloom.training.device import Place
@@ -24,11 +27,12 @@ ROWS = 128
 
 @dataclass(frozen=True)
 class Piece:
-    """ids[start:end] of one text, whose first `warm` targets are read but not scored."""
+    """ids[start:end] of a document, whose first `warm` targets are read but not scored."""
 
     start: int
     end: int
     warm: int
+    document: int
 
 
 class HeldOut:
@@ -38,19 +42,30 @@ class HeldOut:
     by side and yet nearly carry the state of one stream; a document is read from a zero state. `<eos>`
     counts to the sum of nats but not to the characters, `<bos>` to neither, an unknown character's
     bytes ln 256 more each. Where no `<bos>` comes before it, a text's first character counts to neither.
+    With conditions or sources, a document is read from its beginning, and no source is scored.
     """
 
-    def __init__(self, part: Part, vocabulary: Vocabulary, place: Place, most: int = MOST_CHARACTERS) -> None:
+    def __init__(
+        self,
+        part: Part,
+        vocabulary: Vocabulary,
+        place: Place,
+        conditions: Sequence[Condition] = (),
+        most: int = MOST_CHARACTERS,
+    ) -> None:
+        self._part = part
         self._ids = part.ids
-        self._bos = vocabulary.bos
+        self._bos, self._sep = vocabulary.bos, vocabulary.sep
         self._place = place
+        self._conditions = conditions
         bounds = np.array([0, len(part.ids)]) if part.documents is None else part.documents
-        self._pieces = _pieces(bounds.astype(np.int64), most)
+        whole = bool(conditions) or vocabulary.sep is not None
+        self._pieces = _pieces(bounds.astype(np.int64), most, whole=whole)
         self._characters = np.ones(len(vocabulary))  # of the text, that a row stands for
         self._characters[list(vocabulary.specials.values())] = 0
         self._spelling = np.zeros(len(vocabulary))  # nats that say which byte it is
         if vocabulary.byte is not None:
-            counts = np.bincount(part.ids, minlength=len(vocabulary))
+            counts = np.bincount(part.ids[~in_source(part.ids, vocabulary)], minlength=len(vocabulary))
             strange = part.characters - counts @ self._characters
             self._characters[vocabulary.byte] = strange / max(1, counts[vocabulary.byte])
             self._spelling[vocabulary.byte] = math.log(256)
@@ -65,9 +80,11 @@ class HeldOut:
         """Mean nats a character; NaN where there is no text to score, None where `stop` cut it short."""
         total, characters = 0.0, 0.0
         for first in range(0, len(self._pieces), ROWS):
-            read, scored = self._gather(self._pieces[first : first + ROWS])
+            pieces = self._pieces[first : first + ROWS]
+            read, scored = self._gather(pieces)
+            state = self._begin(network, pieces)
             with self._place.autocast():
-                nats = self._score(network, read, scored, stop)
+                nats = self._score(network, state, read, scored, stop)
             if nats is None:
                 return None
             targets = read[:, 1:][scored]
@@ -85,11 +102,23 @@ class HeldOut:
             scored[row, piece.warm : length - 1] = True
         if self._bos is not None:
             scored &= read[:, 1:] != self._bos
+        if self._sep is not None:
+            scored &= (np.cumsum(read == self._sep, axis=1) > 0)[:, :-1]
         return read, scored
 
-    def _score(self, network: Network, read: Ids, scored: Ids, stop: Callable[[], object]) -> float | None:
+    def _begin(self, network: Network, pieces: list[Piece]) -> Tensor:
+        """The state before each piece."""
+        zero = network.zero_state(len(pieces))
+        documents = np.array([piece.document for piece in pieces])
+        if not self._conditions:
+            return zero
+        condition = torch.from_numpy(self._part.vectors(self._conditions, documents)).to(zero.device)
+        return network.begun(zero, torch.ones(len(pieces), dtype=torch.bool, device=zero.device), condition)
+
+    def _score(
+        self, network: Network, state: Tensor, read: Ids, scored: Ids, stop: Callable[[], object]
+    ) -> float | None:
         device = self._place.device
-        state = network.zero_state(len(read))
         total = 0.0
         for start in range(0, read.shape[1] - 1, WARM):
             if stop():
@@ -105,15 +134,15 @@ class HeldOut:
         return total
 
 
-def _pieces(bounds: Ids, most: int) -> list[Piece]:
-    """At most `most` scored targets, in pieces of like lengths side by side."""
+def _pieces(bounds: Ids, most: int, *, whole: bool = False) -> list[Piece]:
+    """At most `most` scored targets, in pieces, like lengths side by side; `whole` documents are not cut."""
     pieces: list[Piece] = []
-    for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-        for target in range(start + 1, end, PIECE):
+    for document, (start, end) in enumerate(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)):
+        for target in range(start + 1, end, end if whole else PIECE):
             if most <= 0:
                 break
-            last = min(target + PIECE, end, target + most)
+            last = min(end if whole else target + PIECE, end, target + most)
             begin = max(start, target - 1 - WARM)
-            pieces.append(Piece(begin, last, target - 1 - begin))
+            pieces.append(Piece(begin, last, target - 1 - begin, document))
             most -= last - target
     return sorted(pieces, key=lambda piece: piece.end - piece.start)

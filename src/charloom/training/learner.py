@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from charloom.training.batches import Batch
+from charloom.training.batches import UNCOUNTED, Batch
 from charloom.training.device import Place
 from charloom.training.network import Network
 from charloom.training.optimiser import Optimiser
@@ -33,24 +33,27 @@ class Learner:
         Dropout is drawn from (seed, step) alone.
         """
         device = self._place.device
-        inputs, targets = (
-            torch.from_numpy(batch.inputs).to(device),
-            torch.from_numpy(batch.targets).to(device),
+        inputs, targets, fresh, condition = (
+            torch.from_numpy(array).to(device)
+            for array in (batch.inputs, batch.targets, batch.fresh, batch.condition)
         )
         if self.state.shape[2] != len(inputs):
             self.state = self.network.zero_state(len(inputs))
-        self.state[:, :, torch.from_numpy(batch.fresh).to(device)] = 0
         noise = torch.Generator(device).manual_seed(
             int(np.random.Philox(key=(self._seed, step)).random_raw())
         )
+        state = self.network.begun(self.state, fresh, condition)
         with self._place.autocast():
-            logits, self.state = self.network(inputs, self.state, noise)
-        loss = functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
+            logits, self.state = self.network(inputs, state, noise)
+        counted = int((batch.targets != UNCOUNTED).sum())
+        loss = functional.cross_entropy(
+            logits.float().flatten(0, 1), targets.flatten(), ignore_index=UNCOUNTED, reduction="sum"
+        ) / max(counted, 1)
         self.optimiser.zero_gradients()
         torch.autograd.backward(loss)
         self.optimiser.step(fraction)
         self._losses.append(loss.detach())
-        return targets.numel()
+        return counted
 
     def mean_loss(self) -> float:
         """Nats a character over the steps since this was asked last; NaN where a weight is not finite."""

@@ -15,7 +15,6 @@ from charloom.model import folder
 from charloom.model.config import ModelConfig
 from charloom.text.corpus import Corpus
 from charloom.training import checkpoint, device
-from charloom.training.batches import layout
 from charloom.training.budget import Budget
 from charloom.training.checkpoint import Checkpoint
 from charloom.training.config import DEFAULT_MINUTES, TrainConfig
@@ -31,6 +30,7 @@ from charloom.training.events import (
     Stepped,
 )
 from charloom.training.heldout import HeldOut
+from charloom.training.layout import layout
 from charloom.training.learner import Learner
 from charloom.training.network import Network
 from charloom.training.optimiser import Optimiser
@@ -70,7 +70,7 @@ class Trainer:
             config = replace(config, minutes=DEFAULT_MINUTES)
         self.place = device.choose(config)
         self.config = replace(config, precision=self.place.precision, threads=self.place.threads)
-        self.layout = layout(corpus, config)
+        self.layout = layout(corpus, config, model.conditions)
         self.budget = Budget(config, self.layout.steps_per_epoch)
         generator = torch.Generator().manual_seed(config.seed)
         self.network = Network(model, len(corpus.vocabulary), generator).to(self.place.device)
@@ -81,7 +81,7 @@ class Trainer:
         self.rate_share = 1.0
         self.retries = 0
         self.finished = False
-        self._validation = HeldOut(corpus.validation, corpus.vocabulary, self.place)
+        self._validation = HeldOut(corpus.validation, corpus.vocabulary, self.place, model.conditions)
         self.run = run
         self._stop = stop
         self._loss = math.nan

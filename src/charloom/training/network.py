@@ -2,6 +2,8 @@
 
 ids ─ table lookup ─▶ [ recurrent layer ─ dropout ─ (+ residual from the second layer on) ] × layers
     ─▶ linear ─▶ logits
+
+What a text depends on besides itself decides the state it begins with: `begun`.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from charloom.model.config import ModelConfig
+from charloom.model.config import ModelConfig, condition_weights
 from charloom.model.folder import Weights
+from charloom.text.condition import slices
 
 FORGET_BIAS = 1.0  # an LSTM that remembers at first learns to (Jozefowicz et al. 2015)
 
@@ -63,6 +66,12 @@ class Network(nn.Module):
             Layer(config, config.hidden if k else width) for k in range(config.layers)
         )
         self.output = nn.Linear(config.hidden, vocabulary)
+        self.conditions = nn.ModuleList(
+            nn.ModuleList(
+                nn.Linear(condition.width, config.parts * config.hidden) for _ in range(config.layers)
+            )
+            for condition in config.conditions
+        )
         self.initialise(generator)
 
     @torch.no_grad()
@@ -70,7 +79,8 @@ class Network(nn.Module):
         """Draw the first weights.
 
         Recurrent weights as torch draws them, uniform within 1/√H; the forget gate's bias at one; the
-        output at zero, so that the first loss is that of the uniform distribution, ln V.
+        output at zero, so that the first loss is that of the uniform distribution, ln V; conditions at
+        zero, so that at first they tell nothing.
         """
         if self.config.embedding:
             self.embedding.weight.normal_(generator=generator)
@@ -83,8 +93,9 @@ class Network(nn.Module):
                 parameter.uniform_(-bound, bound, generator=generator)
             if self.config.cell == "lstm":
                 cast(Layer, layer).bias_hidden[self.config.hidden : 2 * self.config.hidden] += FORGET_BIAS
-        self.output.weight.zero_()
-        self.output.bias.zero_()
+        for zero in (self.output, self.conditions):
+            for parameter in zero.parameters():
+                parameter.zero_()
 
     def forward(
         self, ids: Tensor, state: Tensor, dropout: torch.Generator | None = None
@@ -111,6 +122,19 @@ class Network(nn.Module):
         )
         return (drawn / kept).to(y)
 
+    def begun(self, state: Tensor, fresh: Tensor, condition: Tensor) -> Tensor:
+        """A state (layers, parts, B, H) whose `fresh` (B,) rows are what `condition` (B, S) begins with.
+
+        That is a linear map of each condition, summed; what is unknown adds nothing.
+        """
+        begin = torch.zeros_like(state)
+        for maps, (_, place) in zip(self.conditions, slices(self.config.conditions), strict=True):
+            vector = condition[:, place]
+            of_layers = [vector[:, -1:] * layer(vector[:, :-1]) for layer in cast(nn.ModuleList, maps)]
+            by_row = torch.stack(of_layers).reshape(len(of_layers), len(vector), -1, state.shape[3])
+            begin = begin + by_row.transpose(1, 2)
+        return torch.where(fresh[:, None], begin, state)
+
     def zero_state(self, batch: int) -> Tensor:
         """The state (layers, parts, B, H) before any text."""
         return torch.zeros(self.config.state_shape(batch), device=self.output.weight.device)
@@ -121,11 +145,25 @@ class Network(nn.Module):
 
     def to_weights(self) -> Weights:
         """A copy of the weights, as the model folder names them."""
+        names = self._names()
         return {
-            name: value.detach().float().cpu().numpy().copy() for name, value in self.state_dict().items()
+            names.get(name, name): value.detach().float().cpu().numpy().copy()
+            for name, value in self.state_dict().items()
         }
 
     @torch.no_grad()
     def load_weights(self, weights: Weights) -> None:
         """Take over the weights of a model folder of the same shape."""
-        self.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
+        ours = {folder: name for name, folder in self._names().items()}
+        self.load_state_dict(
+            {ours.get(name, name): torch.from_numpy(np.array(value)) for name, value in weights.items()}
+        )
+
+    def _names(self) -> dict[str, str]:
+        """What the folder calls the conditions' weights; torch takes no dots, so here they have numbers."""
+        found: dict[str, str] = {}
+        for i, condition in enumerate(self.config.conditions):
+            for k in range(self.config.layers):
+                weight, bias = condition_weights(condition.name, k)
+                found |= {f"conditions.{i}.{k}.weight": weight, f"conditions.{i}.{k}.bias": bias}
+        return found
