@@ -30,13 +30,19 @@ def read(engine, model, ids, lengths):
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 @pytest.mark.parametrize(("layers", "hidden", "embedding"), SHAPES)
-@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("int8", 2e-4)])
-def test_kernels_equal_their_twins(make_model, cell, layers, hidden, embedding, precision, tolerance) -> None:
+@pytest.mark.parametrize(
+    ("precision", "steps", "tolerance"),
+    # a difference in the last bit may round one activation to the next of its 255 codes: a hundredth later
+    [("float32", 11, 1e-5), ("int8", 1, 1e-5), ("int8", 11, 1e-2)],
+)
+def test_kernels_equal_their_twins(
+    make_model, cell, layers, hidden, embedding, precision, steps, tolerance
+) -> None:
     model = make_model(cell, layers=layers, hidden=hidden, embedding=embedding)
     network = fold(model.config, model.weights, precision)
     random = np.random.default_rng(1)
-    ids = random.integers(0, len(model.vocabulary), (9, 11)).astype(np.int32)
-    lengths = np.array([11, 11, 10, 8, 8, 5, 2, 1, 1])
+    ids = random.integers(0, len(model.vocabulary), (9, steps)).astype(np.int32)
+    lengths = np.minimum([11, 11, 10, 8, 8, 5, 2, 1, 1], steps)
     found, expected = (read(engine(network), model, ids, lengths) for engine in (Kernels, Twins))
     scale = np.abs(expected[1]).max()
     for ours, plain in zip(found, expected, strict=True):

@@ -18,11 +18,8 @@ LANES = 16
 """Rows of vectors are padded to a multiple of this: one AVX-512 register, two of AVX2, four of NEON."""
 
 
-FINE = 16383
-"""Activations meet 8-bit weights as integers of 15 bits, -FINE…FINE: one byte would lose more."""
-
-MIDDLE = 64
-"""The upper byte of such an integer's unsigned form where it is 0; what makes it signed again."""
+FINE = 127
+"""Activations meet 8-bit weights as integers -FINE…FINE, times the row's scale."""
 
 LINE = 64
 """Bytes of a cache line."""

@@ -11,10 +11,11 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from charloom.runtime.arrays import FINE, MIDDLE
+from charloom.runtime.arrays import FINE, LINE
 from charloom.runtime.vectors import (
     F32,
     I8,
+    I32,
     I64,
     INTEGERS,
     LANES,
@@ -64,23 +65,38 @@ def copy(_typing: Any, target: Any, source: Any, width: Any) -> Any:
 
 
 @intrinsic
-def add(_typing: Any, target: Any, source: Any, width: Any) -> Any:
-    """Target += source."""
+def prefetch(_typing: Any, source: Any, width: Any) -> Any:
+    """Have it brought to the cache while something else is computed."""
 
-    def build(builder: ir.IRBuilder, target: Any, source: Any, width: Any) -> None:
-        result, given = Memory(builder, target), Memory(builder, source)
-        with _sweep(builder, width) as (at, _):
-            result.write(at, result.read(at) + given.read(at))
+    def build(builder: ir.IRBuilder, source: Any, width: Any) -> None:
+        kind = ir.FunctionType(ir.VoidType(), [I8.as_pointer(), *[I32] * 3])
+        fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        read, keep, data = I32(0), I32(2), I32(1)
+        with cgutils.for_range_slice(builder, I64(0), width, I64(LINE // 4), intp=I64) as (at, _):
+            address = builder.add(source, builder.shl(at, I64(2)))
+            builder.call(fetch, [builder.inttoptr(address, I8.as_pointer()), read, keep, data])
 
-    return _on_addresses(build, types.void, *[types.int64] * 3)
+    return _on_addresses(build, types.void, *[types.int64] * 2)
 
 
 @intrinsic
-def lstm_gates(_typing: Any, gates: Any, h: Any, c: Any, width: Any) -> Any:
-    """C = sigmoid(f) c + sigmoid(i) tanh(g), h = sigmoid(o) tanh(c); gates [i | f | g | o]."""
+def add(_typing: Any, target: Any, a: Any, b: Any, width: Any) -> Any:
+    """Target = a + b."""
 
-    def build(builder: ir.IRBuilder, gates: Any, h: Any, c: Any, width: Any) -> None:
-        before, hidden, carried = Memory(builder, gates), Memory(builder, h), Memory(builder, c)
+    def build(builder: ir.IRBuilder, target: Any, a: Any, b: Any, width: Any) -> None:
+        result, left, right = Memory(builder, target), Memory(builder, a), Memory(builder, b)
+        with _sweep(builder, width) as (at, _):
+            result.write(at, left.read(at) + right.read(at))
+
+    return _on_addresses(build, types.void, *[types.int64] * 4)
+
+
+@intrinsic
+def lstm_gates(_typing: Any, gates: Any, after: Any, c: Any, width: Any) -> Any:
+    """C = sigmoid(f) c + sigmoid(i) tanh(g), h after = sigmoid(o) tanh(c); gates [i | f | g | o]."""
+
+    def build(builder: ir.IRBuilder, gates: Any, after: Any, c: Any, width: Any) -> None:
+        before, hidden, carried = Memory(builder, gates), Memory(builder, after), Memory(builder, c)
         with _sweep(builder, width) as (at, _):
             i, f, g, o = (before.read(builder.add(at, builder.mul(width, I64(n)))) for n in range(4))
             c_next = carried.read(at) / (decay(f) + 1.0) + gated_tanh(i, g)
@@ -91,25 +107,25 @@ def lstm_gates(_typing: Any, gates: Any, h: Any, c: Any, width: Any) -> Any:
 
 
 @intrinsic
-def gru_gates(_typing: Any, gates: Any, h: Any, width: Any) -> Any:
-    """H = n + sigmoid(z) (h - n), n = tanh(nx + sigmoid(r) nh); gates [nx | r | z | nh] of `width` each."""
+def gru_gates(_typing: Any, gates: Any, after: Any, h: Any, width: Any) -> Any:
+    """H after = n + sigmoid(z) (h - n), n = tanh(nx + sigmoid(r) nh); gates [nx | r | z | nh]."""
 
-    def build(builder: ir.IRBuilder, gates: Any, h: Any, width: Any) -> None:
-        before, hidden = Memory(builder, gates), Memory(builder, h)
+    def build(builder: ir.IRBuilder, gates: Any, after: Any, h: Any, width: Any) -> None:
+        before, hidden, now = Memory(builder, gates), Memory(builder, after), Memory(builder, h)
         with _sweep(builder, width) as (at, _):
             nx, r, z, nh = (before.read(builder.add(at, builder.mul(width, I64(n)))) for n in range(4))
             n = tanh(nx.plus_product(sigmoid(r), nh))
-            hidden.write(at, n.plus_product(sigmoid(z), hidden.read(at) - n))
+            hidden.write(at, n.plus_product(sigmoid(z), now.read(at) - n))
 
-    return _on_addresses(build, types.void, *[types.int64] * 3)
+    return _on_addresses(build, types.void, *[types.int64] * 4)
 
 
 @intrinsic
-def rnn_gates(_typing: Any, gates: Any, h: Any, width: Any) -> Any:
-    """H = tanh(gate)."""
+def rnn_gates(_typing: Any, gates: Any, after: Any, width: Any) -> Any:
+    """H after = tanh(gate)."""
 
-    def build(builder: ir.IRBuilder, gates: Any, h: Any, width: Any) -> None:
-        before, hidden = Memory(builder, gates), Memory(builder, h)
+    def build(builder: ir.IRBuilder, gates: Any, after: Any, width: Any) -> None:
+        before, hidden = Memory(builder, gates), Memory(builder, after)
         with _sweep(builder, width) as (at, _):
             hidden.write(at, tanh(before.read(at)))
 
@@ -143,16 +159,14 @@ def softmax_weights(_typing: Any, weights: Any, logits: Any, added: Any, inverse
 
 
 @intrinsic
-def quantise(_typing: Any, codes: Any, half: Any, numbers: Any, width: Any) -> Any:
-    """A row's 8-bit form: number = scale * (256 (upper - 64) + lower), scale = largest magnitude / FINE.
+def quantise(_typing: Any, codes: Any, numbers: Any, width: Any, depth: Any) -> Any:
+    """A row's 8-bit form: number = scale * (code - FINE - 1), scale = largest magnitude / FINE.
 
-    From address `codes` on: the upper bytes, after `half` bytes the lower ones, after as many again the
-    scale. Both bytes are unsigned.
+    From address `codes` on: `width` bytes, and in place of the word number `depth` the scale.
     """
 
-    def build(builder: ir.IRBuilder, codes: Any, half: Any, numbers: Any, width: Any) -> None:
-        source = Memory(builder, numbers)
-        uppers, lowers = Memory(builder, codes, I8), Memory(builder, builder.add(codes, half), I8)
+    def build(builder: ir.IRBuilder, codes: Any, numbers: Any, width: Any, depth: Any) -> None:
+        source, result = Memory(builder, numbers), Memory(builder, codes, I8)
         largest = cgutils.alloca_once_value(builder, ir.Constant(VECTOR, [0.0] * LANES))
         with _sweep(builder, width) as (at, _):
             magnitude = source.read(at).absolute()
@@ -160,13 +174,11 @@ def quantise(_typing: Any, codes: Any, half: Any, numbers: Any, width: Any) -> A
         top = largest_lane(builder, builder.load(largest))
         some = builder.fcmp_ordered(">", top, F32(0.0))
         scale = builder.select(some, builder.fdiv(top, F32(float(FINE))), F32(1.0))
-        Memory(builder, builder.add(codes, builder.shl(half, I64(1)))).put(I64(0), scale)
         divisor = spread(builder, scale)
         with _sweep(builder, width) as (at, _):
             nearest = builder.fptosi((source.read(at) / divisor).rounded().value, INTEGERS)
-            code = builder.add(nearest, ir.Constant(INTEGERS, [MIDDLE << 8] * LANES))
-            upper = builder.lshr(code, ir.Constant(INTEGERS, [8] * LANES))
-            uppers.put(at, builder.trunc(upper, ir.VectorType(I8, LANES)))
-            lowers.put(at, builder.trunc(code, ir.VectorType(I8, LANES)))
+            code = builder.add(nearest, ir.Constant(INTEGERS, [FINE + 1] * LANES))
+            result.put(at, builder.trunc(code, ir.VectorType(I8, LANES)))
+        Memory(builder, codes).put(depth, scale)
 
     return _on_addresses(build, types.void, *[types.int64] * 4)

@@ -1,7 +1,7 @@
 """The compiled engine: whole stretches of text in one call, outside Python and without its lock.
 
-A step is, for every layer, products into a row of gates (tiles.py) and what the gates do (gates.py); then
-the product with the output matrix, the sampler and the draw. `packed.py` says how weights lie.
+A step is, for every layer and panel by panel, products into gates (products.py) and what these do (gates.py);
+then the product with the output matrix, the sampler and the draw. `packed.py` says how weights lie.
 """
 
 from __future__ import annotations
@@ -11,22 +11,28 @@ from typing import Any
 import numpy as np
 
 from charloom.compiled import compiled, jitable
-from charloom.runtime import matrix_unit, sampler
-from charloom.runtime.arrays import LINE, Bytes, Floats, Ids, Longs, aligned
+from charloom.runtime import sampler
+from charloom.runtime.arrays import Floats, Ids, Longs, aligned
 from charloom.runtime.automaton import Automaton
-from charloom.runtime.dots import multiply_codes
 from charloom.runtime.draw import uniform
-from charloom.runtime.gates import add, copy, gru_gates, lstm_gates, quantise, rnn_gates, softmax_weights
+from charloom.runtime.gates import (
+    add,
+    copy,
+    gru_gates,
+    lstm_gates,
+    prefetch,
+    quantise,
+    rnn_gates,
+    softmax_weights,
+)
 from charloom.runtime.packed import (
+    BLOCKS,
     CELL,
     CODED,
-    DEEP,
+    DEPTH,
     FROM_HIDDEN,
     FROM_INPUT,
-    GATES,
-    GROUP,
     GRU,
-    HIDDEN,
     LAYER_0,
     LAYER_SIZE,
     LAYERS,
@@ -34,66 +40,44 @@ from charloom.runtime.packed import (
     OUTPUTS,
     SCALES,
     START,
+    STRIDE,
     SUMS,
-    UNIT,
     VOCABULARY,
     WEIGHTS,
     WIDE,
     Packed,
 )
+from charloom.runtime.products import PANEL, WORD, multiply
 from charloom.runtime.slots import CANDIDATE, ENDED_BY_EOS, ENDED_BY_MATCH, RUNNING, SEED, STREAM, Slots
-from charloom.runtime.tiles import multiply
 from charloom.runtime.vectors import LANES
 from charloom.runtime.weights import Folded
-
-FLOAT = 4
-"""Bytes of a number."""
 
 
 @jitable
 def product(
-    weights: Any,
-    matrix: Any,
-    coded: Any,
-    c: Any,
-    c_stride: Any,
-    a: Any,
-    a_stride: Any,
-    rows: Any,
-    depth: Any,
-    outputs: Any,
-    backwards: Any,
+    weights: Any, matrix: Any, c: Any, c_stride: Any, a: Any, rows: Any, before: Any, width: Any
 ) -> Any:
-    """C (rows, outputs) += A (rows, depth) times the matrix at that place of the plan.
+    """C (rows, width) += A (rows, H) times that panel of the matrix whose place in the plan is given.
 
-    coded (rows, any) is working memory for the 8-bit form of A.
+    `before` outputs lie in the panels before it; a is what `ready` gave.
     """
-    plan, numbers, codes, sums = weights
-    c, a = np.int64(c), np.int64(a)  # one type for all callers: compiled once
-    place = plan[matrix + WEIGHTS]
-    if plan[CODED]:
-        deep = (depth + DEEP - 1) // DEEP * DEEP
-        form, form_stride = coded.ctypes.data, coded.shape[1]
-        for b in range(rows):
-            quantise(form + b * form_stride, deep, a + FLOAT * b * a_stride, plan[WIDE])
-        multiply_codes(
-            c,
-            c_stride,
-            form,
-            form_stride,
-            deep,
-            codes.ctypes.data + place,
-            sums.ctypes.data + FLOAT * plan[matrix + SUMS],
-            numbers.ctypes.data + FLOAT * plan[matrix + SCALES],
-            rows,
-            (depth + GROUP - 1) // GROUP,
-            deep // GROUP,
-            outputs,
-            plan[UNIT],
-        )
-    else:
-        w = numbers.ctypes.data + FLOAT * place
-        multiply(c, c_stride, a, a_stride, w, rows, depth, outputs, backwards)
+    plan, words = weights
+    depth, base = plan[DEPTH], np.int64(words.ctypes.data)
+    w = base + WORD * (plan[matrix + WEIGHTS] + before * depth)
+    sums = base + WORD * (plan[matrix + SUMS] + before)
+    scales = base + WORD * (plan[matrix + SCALES] + before)
+    multiply(plan[CODED], c, c_stride, a, plan[STRIDE], w, rows, depth, width, sums, scales)
+
+
+@jitable
+def ready(plan: Any, form: Any, a: Any, rows: Any) -> Any:
+    """Rows (rows, Hp) at address a as products want them: themselves, or their codes in `form`."""
+    if not plan[CODED]:
+        return a
+    codes = np.int64(form.ctypes.data)
+    for b in range(rows):
+        quantise(codes + WORD * b * plan[STRIDE], a + WORD * b * plan[WIDE], plan[WIDE], plan[DEPTH])
+    return codes
 
 
 @compiled
@@ -113,44 +97,51 @@ def step(
     working: memory of `Kernels._working`. `backwards` runs through the weights from the end, so that of
     weights larger than the cache the part used last is used first.
     """
-    plan, numbers = weights[0], weights[1]
-    scratch, coded = working
-    rows, layers, hidden, wide, gates = end - begin, plan[LAYERS], plan[HIDDEN], plan[WIDE], plan[GATES]
-    stride = scratch.shape[1]
-    before = scratch.ctypes.data
-    y = before + FLOAT * gates
+    plan, words = weights
+    gates, after, total, form_y, form_h = working
+    rows, layers, wide, blocks, cell = end - begin, plan[LAYERS], plan[WIDE], plan[BLOCKS], plan[CELL]
+    base, gate, new = np.int64(words.ctypes.data), np.int64(gates.ctypes.data), np.int64(after.ctypes.data)
+    unit, part = PANEL // blocks, WORD * wide * state.shape[2]
+    panels, added = (wide + unit - 1) // unit, 3 if cell == GRU else blocks
+    y = np.int64(0)
     for k in range(layers):
-        place = LAYER_0 + k * LAYER_SIZE
-        start = plan[place + START]
-        for b in range(rows):
-            source = start + (gates * ids[begin + b] if k == 0 else 0)
-            copy(before + FLOAT * b * stride, numbers.ctypes.data + FLOAT * source, gates)
-        h = state.ctypes.data + FLOAT * wide * (k * state.shape[1] * state.shape[2] + begin)
-        outputs = 3 * wide if plan[CELL] == GRU else gates
-        if k:
-            matrix = place + FROM_INPUT
-            product(weights, matrix, coded, before, stride, y, stride, rows, hidden, outputs, backwards)
-        matrix, target = place + FROM_HIDDEN, before + (FLOAT * wide if plan[CELL] == GRU else 0)
-        product(weights, matrix, coded, target, stride, h, wide, rows, hidden, outputs, backwards)
-        for b in range(rows):
-            gate, own = before + FLOAT * b * stride, h + FLOAT * b * wide
-            if plan[CELL] == LSTM:
-                lstm_gates(gate, own, own + FLOAT * wide * state.shape[2], wide)
-            elif plan[CELL] == GRU:
-                gru_gates(gate, own, wide)
-            else:
-                rnn_gates(gate, own, wide)
+        layer = LAYER_0 + k * LAYER_SIZE
+        h = np.int64(state.ctypes.data) + part * state.shape[1] * k + WORD * wide * begin
+        read_h, read_y = ready(plan, form_h, h, rows), ready(plan, form_y, y, rows if k else 0)
+        for i in range(panels):
+            at = unit * (panels - 1 - i if backwards else i)
+            width = min(unit, wide - at)
+            start = base + WORD * (plan[layer + START] + blocks * at)
+            further = -blocks * unit if backwards else blocks * unit  # where the next panel begins
+            for b in range(rows):
+                row = blocks * wide * ids[begin + b] if k == 0 else 0
+                copy(gate + WORD * PANEL * b, start + WORD * row, blocks * width)
+                prefetch(start + WORD * (row + further), blocks * width)
             if k:
-                add(gate + FLOAT * gates, own, wide)
-            else:
-                copy(gate + FLOAT * gates, own, wide)
+                product(weights, layer + FROM_INPUT, gate, PANEL, read_y, rows, added * at, added * width)
+            target = gate + (WORD * width if cell == GRU else 0)
+            product(weights, layer + FROM_HIDDEN, target, PANEL, read_h, rows, added * at, added * width)
+            for b in range(rows):
+                own, place = gate + WORD * PANEL * b, WORD * (wide * b + at)
+                if cell == LSTM:
+                    lstm_gates(own, new + place, h + part + place, width)
+                elif cell == GRU:
+                    gru_gates(own, new + place, h + place, width)
+                else:
+                    rnn_gates(own, new + place, width)
+        copy(h, new, rows * wide)
+        if k:
+            add(total.ctypes.data, y, h, rows * wide)
+        y = np.int64(total.ctypes.data) if k else h
     if output:
-        place, outputs = LAYER_0 + layers * LAYER_SIZE, plan[OUTPUTS]
-        bias = plan[place]
-        for b in range(begin, end):
-            copy(logits.ctypes.data + FLOAT * b * outputs, numbers.ctypes.data + FLOAT * bias, outputs)
-        target = logits.ctypes.data + FLOAT * begin * outputs
-        product(weights, place + 1, coded, target, outputs, y, stride, rows, hidden, outputs, backwards)
+        outputs, place = plan[OUTPUTS], LAYER_0 + layers * LAYER_SIZE
+        target = np.int64(logits.ctypes.data) + WORD * outputs * begin
+        for b in range(rows):
+            copy(target + WORD * outputs * b, base + WORD * plan[place], outputs)
+        read_y = ready(plan, form_y, y, rows)
+        for at in range(0, outputs, PANEL):
+            width = min(PANEL, outputs - at)
+            product(weights, place + 1, target + WORD * at, outputs, read_y, rows, at, width)
 
 
 @jitable
@@ -242,7 +233,7 @@ def generate(
                 for j in range(width):
                     trace[b, count[b], j] = logits[b, j]
             u = uniform(keys[b, SEED], keys[b, STREAM], t[b], keys[b, CANDIDATE])
-            row = FLOAT * width * b
+            row = WORD * width * b
             if plain[b]:
                 inverse = np.float32(1 / options[b, sampler.TEMPERATURE])
                 source, shift = logits.ctypes.data + row, added.ctypes.data + row
@@ -294,7 +285,7 @@ def read(
         for b in range(rows):
             fed[b] = ids[b, t]
             if scores.shape[2]:
-                source = logits.ctypes.data + FLOAT * width * b
+                source = logits.ctypes.data + WORD * width * b
                 softmax_weights(chances.ctypes.data, source, nothing.ctypes.data, one, width)
                 total, top = np.float32(0), chances[width + width // LANES]
                 for j in range(width // LANES):
@@ -317,15 +308,12 @@ class Kernels:
 
     def __init__(self, network: Folded) -> None:
         packed = Packed(network)
-        self._weights = packed.plan, packed.numbers, packed.codes, packed.sums
-        self._width = int(packed.plan[GATES] + packed.plan[WIDE])
-        deep = -(-network.config.hidden // DEEP) * DEEP
-        self._coded_width = 2 * deep + LINE if packed.plan[CODED] else 0
+        self._weights = packed.plan, packed.words
 
-    def _working(self, rows: int) -> tuple[Floats, Bytes]:
-        """Memory of a call: gates and the last layer's output of each row, and a row's 8-bit form."""
-        whole = -(-rows // matrix_unit.ROWS) * matrix_unit.ROWS
-        return aligned((rows, self._width)), aligned((whole, self._coded_width), np.int8)
+    def _working(self, rows: int) -> tuple[Floats, ...]:
+        """Memory of a call: a panel of gates, h after the step, the sum of layers, both as codes."""
+        wide, stride = int(self._weights[0][WIDE]), int(self._weights[0][STRIDE])
+        return tuple(aligned((rows, width)) for width in (PANEL, wide, wide, stride, stride))
 
     def generate(self, slots: Slots, automaton: Automaton, eos: int, rows: range, steps: int) -> None:
         """Draw and feed back up to `steps` ids in each of these rows of slots."""

@@ -24,12 +24,6 @@ LANES = 16 if FEATURES.get("avx512f") else 8 if FEATURES.get("avx2") and FEATURE
 DOTS = (LANES == 16 and FEATURES.get("avx512vnni", False)) or (LANES == 8 and FEATURES.get("avxvnni", False))
 """Whether there is an instruction for dot products of four 8-bit pairs (VNNI)."""
 
-TILE_ROWS = 6
-TILE_VECTORS = 2 if LANES == 8 else 4  # with 6 rows these fill 16 registers of AVX2, 32 of the others
-LINE_VECTORS = 8  # of a single row: enough independent chains to hide the latency of a multiply-add
-PANEL = LINE_VECTORS * LANES
-"""Outputs whose weights lie together in memory."""
-
 I8, I32, I64, F32 = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
 VECTOR, INTEGERS = ir.VectorType(F32, LANES), ir.VectorType(I32, LANES)
 
@@ -76,6 +70,13 @@ class Vector:
     def plus_product(self, a: Vector, b: Vector) -> Vector:
         """Self + a * b, rounded once."""
         return a.times_plus(b, self)
+
+    def plus_dots(self, a: Vector, b: Vector) -> Vector:
+        """Self (integers) + in each lane the four products of a's bytes, unsigned, with b's, signed."""
+        kind = ir.FunctionType(INTEGERS, [INTEGERS] * 3)
+        name = f"llvm.x86.avx512.vpdpbusd.{32 * LANES}"
+        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
+        return self._of(self.builder.call(function, [self.value, a.value, b.value]))
 
     def rounded(self) -> Vector:
         """The nearest whole numbers, halves to the even one."""
@@ -165,10 +166,6 @@ class Memory:
     def put(self, index: ir.Value, value: ir.Value) -> None:
         """Put a value of any type there."""
         self.builder.store(value, self._at(index, value.type), align=1)
-
-    def spread(self, index: ir.Value) -> Vector:
-        """One number in all lanes."""
-        return spread(self.builder, self.builder.load(self.builder.gep(self.pointer, [index])))
 
 
 def spread(builder: ir.IRBuilder, number: ir.Value) -> Vector:
