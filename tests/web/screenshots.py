@@ -1,8 +1,9 @@
 """Pictures of every view, phone and desktop, light and dark: look at them before a change of the page lands.
 
-    python tests/web/screenshots.py MODEL [FOLDER]
+    python tests/web/screenshots.py MODEL [FOLDER] [PROMPT]
 
-MODEL is a model or run folder, FOLDER (screenshots/, if left out) where the pictures go.
+MODEL is a model or run folder, FOLDER (screenshots/, if left out) where the pictures go, PROMPT what the text
+begins with.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, Route, expect, sync_playwright
 
 from charloom import run
 from charloom.export import html
@@ -23,7 +24,7 @@ ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-backgroun
 
 
 def write(page: Page) -> None:
-    """A text at the lesson's most readable temperature, coloured by surprise."""
+    """A text at a low temperature, coloured by surprise."""
     page.locator("#temperature").fill("0.8")
     page.locator("#length").fill("360")
     page.locator("#sure").check()
@@ -33,12 +34,36 @@ def write(page: Page) -> None:
     page.wait_for_timeout(500)
 
 
+def alternatives(page: Page) -> None:
+    """The card of a character that is pointed to."""
+    page.locator("#tint span").nth(160).scroll_into_view_if_needed()
+    page.wait_for_timeout(500)  # the picture before this one made the window another size for a moment
+    box = page.locator("#tint span").nth(160).bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(page.locator("#peek")).to_be_visible(timeout=60_000)
+
+
+def key(page: Page) -> None:
+    """The same page from a server that asks for a key."""
+    page.route("http://charloom.test/**", serve)
+    page.goto("http://charloom.test/")
+    expect(page.locator("#ask")).to_be_visible()
+
+
+def serve(route: Route) -> None:
+    if route.request.url.endswith("/v1/models"):
+        route.fulfill(status=401)
+    else:
+        route.fulfill(body=html.served(), content_type="text/html; charset=utf-8")
+
+
 def inside(page: Page) -> None:
     """The unit that follows the place in the line."""
     page.locator("#tab-inside").click()
     page.locator("#heat").fill("1")
-    page.wait_for_timeout(1000)
     page.locator("#find").select_option("line")
+    expect(page.locator("#unit-status")).to_contain_text("correlation", timeout=60_000)
     page.wait_for_timeout(1000)
 
 
@@ -48,7 +73,7 @@ def about(page: Page) -> None:
     page.wait_for_timeout(300)
 
 
-def main(source: Path, out: Path) -> None:
+def main(source: Path, out: Path, prompt: str) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         file = Path(scratch, f"{source.name}.html")
@@ -61,18 +86,19 @@ def main(source: Path, out: Path) -> None:
                     viewport={"width": width, "height": height},
                     color_scheme=scheme,  # type: ignore[arg-type]
                     locale="en-GB",
-                    offline=True,
                 )
                 page = context.new_page()
                 page.goto(file.as_uri())
-                for view in (write, inside, about):
+                page.locator("#text").fill(prompt)
+                for view in (write, alternatives, inside, about, key):
                     view(page)
                     path = out / f"{view.__name__}-{size}-{scheme}.png"
-                    page.screenshot(path=path, full_page=size == "phone" or view is not write)
+                    page.screenshot(path=path, full_page=view not in (alternatives, key))
                     print(path)
                 context.close()
         browser.close()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2] if len(sys.argv) > 2 else "screenshots"))
+    given = [*sys.argv[1:], *("screenshots", "")[len(sys.argv) - 2 :]]
+    main(Path(given[0]), Path(given[1]), given[2].replace("\\n", "\n"))

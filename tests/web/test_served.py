@@ -80,6 +80,7 @@ def test_without_a_key_the_page_asks(visit: Open, make_folder: MakeFolder) -> No
     key = page.get_by_label("Key")
     expect(key).to_be_focused()
     expect(page.locator("main")).to_be_hidden()
+    expect(page.get_by_role("tablist")).to_be_hidden()
     page.keyboard.type("wrong")
     page.keyboard.press("Enter")
     expect(page.locator("#key-told")).to_have_text("The server does not take this key. Is it whole?")

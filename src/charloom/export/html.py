@@ -15,6 +15,8 @@ from charloom.export.precision import Precision, weights
 from charloom.model.durable import replace_file
 from charloom.model.folder import Model, read_json
 
+STYLES = "page/style.css", "page/layout.css", "page/parts.css"
+
 POLICY = (
     "default-src 'none'; script-src {script}; style-src {style}; worker-src blob:; img-src data:; "
     "connect-src {connect}; base-uri 'none'; form-action 'none'"
@@ -72,7 +74,7 @@ def served() -> str:
 
 
 def _filled(*, title: str, connect: str, about: str, weights: str) -> str:
-    script, style = bundle("page/main.js"), asset("page/style.css") + asset("page/parts.css")
+    script, style = bundle("page/main.js"), "".join(map(asset, STYLES))
     filled = {
         "policy": POLICY.format(script=_hash(script), style=_hash(style), connect=connect),
         "title": html.escape(_printable(title)),

@@ -9,33 +9,37 @@ export class About {
     this.page = page;
     $("card").replaceChildren(...rendered(page.about.card));
     $("card").hidden = !page.about.card;
-    const file = location.pathname.split("/").pop() || "model.html";
+    const { served, name } = page.about;
+    const file = served ? `${encodeURIComponent(name)}.html` : location.pathname.split("/").pop();
     $("embed").textContent = `<iframe src="${file}" title="charloom" width="100%" height="640"></iframe>`;
     $("copy-embed").onclick = () => page.copy($("embed").textContent);
   }
 
   show() {
-    const { config, curve: records } = this.page.about;
+    const { config, curve: records, served, name } = this.page.about;
     const { metrics = {}, parameters, precision, bytes } = this.page.weights ?? {};
     const { cell, layers, hidden } = config.model;
     const { corpora = [], characters } = config.provenance;
     const { nats } = metrics;
+    const names = corpora.map((corpus) => corpus.name).join(", ");
+    $("tagline").textContent = names && say("tagline", { names });
+    $("embed-hint").textContent = served ? say("embed_served", { name }) : say("embed_hint");
     const kind = cell === "rnn" ? say("rnn") : cell.toUpperCase();
     const facts = [["kind", say("kind_value", { cell: kind, layers, hidden: number(hidden) })]];
     if (parameters) facts.push(["parameters", number(parameters)]);
-    facts.push(["ids", say("ids_value", { count: number(config.vocabulary_size), unit: config.unit })]);
-    if (characters) {
-      const names = corpora.map(({ name }) => name).join(", ");
-      facts.push(["corpus", say("corpus_value", { names, count: number(characters) })]);
-    }
+    const count = number(config.vocabulary_size - Object.keys(config.specials).length);
+    facts.push(["ids", say(config.unit === "byte" ? "bytes_value" : "characters_value", { count })]);
+    if (characters) facts.push(["corpus", say("corpus_value", { names, count: number(characters) })]);
+    const conditions = Object.keys(config.conditions ?? {}).join(", ");
+    if (conditions) facts.push(["conditions", conditions]);
     if (Number.isFinite(nats)) {
       facts.push(["held_out", say("held_out_value", { nats: number(nats, 3), bits: number(nats / Math.LN2, 3) })]);
     }
     if (bytes) facts.push(["size", say("size_value", { size: number(Math.round(bytes / 1000)), precision })]);
     $("facts").replaceChildren(
-      ...facts.flatMap(([name, value]) => {
+      ...facts.flatMap(([label, value]) => {
         const [term, detail] = ["dt", "dd"].map((tag) => document.createElement(tag));
-        [term.textContent, detail.textContent] = [say(name), value];
+        [term.textContent, detail.textContent] = [say(label), value];
         return [term, detail];
       }),
     );

@@ -3,8 +3,8 @@
 import { number, say } from "./languages.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const [WIDTH, HEIGHT, LEFT, BOTTOM] = [440, 230, 40, 22];
-const MARKS = 4; // on each axis
+const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [440, 240, 40, 10, 10, 22];
+const MARKS = 5; // on each axis, about
 
 /** From the records of metrics.jsonl; null where there is nothing to draw. */
 export function curve(records) {
@@ -12,24 +12,37 @@ export function curve(records) {
   const seen = records.filter(({ loss }) => Number.isFinite(loss));
   if (held.length < 2) return null;
   const values = [...held.map(({ nats }) => nats), ...seen.map(({ loss }) => loss)];
-  const [least, most] = [Math.floor(2 * Math.min(...values)) / 2, Math.ceil(2 * Math.max(...values)) / 2];
-  const end = records.at(-1).seconds / 60 || 1;
-  const x = (seconds) => LEFT + ((WIDTH - LEFT - 8) * seconds) / 60 / end;
-  const y = (nats) => 8 + ((HEIGHT - BOTTOM - 8) * (most - nats)) / (most - least);
+  const end = records.at(-1).seconds / 60;
+  const [minutes, nats] = [marks(0, end), marks(Math.min(...values), Math.max(...values))];
+  const [least, most] = [nats.places[0], nats.places.at(-1)];
+  const last = Math.max(end, minutes.places.at(-1));
+  const x = (seconds) => LEFT + ((WIDTH - LEFT - RIGHT) * seconds) / 60 / last;
+  const y = (value) => TOP + ((HEIGHT - TOP - BOTTOM) * (most - value)) / (most - least);
   const svg = node("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" });
-  const [first, last] = [held[0].nats, held.at(-1).nats].map((nats) => number(nats, 3));
-  svg.setAttribute("aria-label", say("curve_label", { first, last, minutes: number(end, 1) }));
-  for (let mark = 0; mark <= MARKS; mark++) {
-    const [nats, minutes] = [least + ((most - least) * mark) / MARKS, (end * mark) / MARKS];
-    svg.append(node("line", { x1: LEFT, x2: WIDTH - 8, y1: y(nats), y2: y(nats) }));
-    svg.append(node("text", { x: LEFT - 8, y: y(nats) + 4, "text-anchor": "end" }, number(nats, 2)));
-    const anchor = mark === MARKS ? "end" : "middle";
-    svg.append(node("text", { x: x(60 * minutes), y: HEIGHT - 4, "text-anchor": anchor }, number(minutes, 1)));
+  const [first, final] = [held[0].nats, held.at(-1).nats].map((value) => number(value, 3));
+  svg.setAttribute("aria-label", say("curve_label", { first, last: final, minutes: number(end, 1) }));
+  for (const mark of nats.places) {
+    svg.append(node("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: y(mark), y2: y(mark) }));
+    svg.append(node("text", { x: LEFT - 8, y: y(mark) + 4, "text-anchor": "end" }, number(mark, nats.digits)));
   }
-  const path = (points) => points.map(([seconds, nats], n) => `${n ? "L" : "M"}${x(seconds)} ${y(nats)}`).join("");
+  for (const mark of minutes.places) {
+    svg.append(node("text", { x: x(60 * mark), y: HEIGHT - 4, "text-anchor": "middle" }, number(mark, minutes.digits)));
+  }
+  const path = (points) => points.map(([seconds, value], n) => `${n ? "L" : "M"}${x(seconds)} ${y(value)}`).join("");
   svg.append(node("path", { class: "loss", d: path(seen.map(({ seconds, loss }) => [seconds, loss])) }));
-  svg.append(node("path", { class: "held", d: path(held.map(({ seconds, nats }) => [seconds, nats])) }));
+  svg.append(node("path", { class: "held", d: path(held.map(({ seconds, nats: value }) => [seconds, value])) }));
+  svg.append(node("circle", { cx: x(held.at(-1).seconds), cy: y(held.at(-1).nats), r: 4 }));
   return svg;
+}
+
+/** Round numbers that reach from at most `least` to at least `most`, and the decimals that they need. */
+function marks(least, most) {
+  const rough = (most - least) / MARKS || 1;
+  const scale = 10 ** Math.floor(Math.log10(rough));
+  const step = scale * [1, 2, 5, 10].find((factor) => factor * scale >= rough * 0.999);
+  const [from, to] = [Math.floor(least / step + 1e-9), Math.ceil(most / step - 1e-9)];
+  const places = Array.from({ length: to - from + 1 }, (_, k) => (from + k) * step);
+  return { places, digits: Math.max(0, -Math.floor(Math.log10(step))) };
 }
 
 function node(tag, attributes, text = "") {

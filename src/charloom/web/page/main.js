@@ -42,7 +42,7 @@ class Page {
     this.temperature = about.sampling.temperature ?? 1;
     $("language").onchange = () => this.speak($("language").value);
     this.speak(language());
-    document.querySelector("main").hidden = false;
+    document.querySelector("main").hidden = $("views").hidden = false;
     this.editor.grow();
   }
 
@@ -67,6 +67,7 @@ class Page {
     this.inside.showSurprise();
     this.units.show();
     this.card.show();
+    this.settle();
   }
 
   /** One temperature for both sliders, the bars and the writing. */
@@ -80,6 +81,7 @@ class Page {
   }
 
   settle() {
+    if (!this.write.writing) $("write").textContent = say(this.editor.text ? "write_on" : "write");
     $("undo").disabled = this.write.writing || !this.editor.past.length;
     $("redo").disabled = this.write.writing || !this.editor.future.length;
     this.settling ??= setTimeout(() => {

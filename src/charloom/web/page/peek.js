@@ -18,7 +18,6 @@ export class Peek {
     for (const name of ["keydown", "input"]) area.addEventListener(name, () => this.close());
     area.parentElement.addEventListener("scroll", () => this.close());
     addEventListener("resize", () => this.close());
-    addEventListener("scroll", () => this.close());
     document.addEventListener("keydown", ({ key }) => key === "Escape" && this.close());
     document.addEventListener("pointerdown", ({ target }) => this.card.contains(target) || this.close());
     this.card.onpointerenter = () => clearTimeout(this.leaving);
@@ -85,7 +84,8 @@ export class Peek {
     this.card.hidden = false;
     const { offsetWidth: width, offsetHeight: height } = this.card;
     const below = box.bottom + 6 + height <= innerHeight || box.top < height + 6;
-    this.card.style.left = `${Math.max(8, Math.min(box.left - 16, innerWidth - width - 8))}px`;
-    this.card.style.top = `${below ? box.bottom + 6 : box.top - height - 6}px`;
+    const left = Math.max(8, Math.min(box.left - 16, document.documentElement.clientWidth - width - 8));
+    this.card.style.left = `${scrollX + left}px`; // of the page, not the window: a keyboard that opens scrolls it
+    this.card.style.top = `${scrollY + (below ? box.bottom + 6 : box.top - height - 6)}px`;
   }
 }

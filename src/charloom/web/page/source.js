@@ -6,7 +6,7 @@ import { say } from "./languages.js";
 const FOLDER = "model/"; // beside the page, as the server has it
 const KEPT = "charloom-key"; // in the tab's own storage: a reload does not ask again, a closed tab forgets
 
-/** Its `about()` is a promise of {name, config, vocabulary, sampling, card, curve}, its `weights()` of the file. */
+/** Its `about()` is a promise of {served, name, config, vocabulary, sampling, card, curve}, its `weights()` of the file. */
 export function source() {
   const embedded = $("about").textContent;
   return embedded ? new Embedded(JSON.parse(embedded)) : new Served();
@@ -46,7 +46,7 @@ class Served {
       text("README.md"),
       text("metrics.jsonl"),
     ]);
-    return { name: models.data[0].id, config, vocabulary, sampling, card, curve: records(metrics) };
+    return { served: true, name: models.data[0].id, config, vocabulary, sampling, card, curve: records(metrics) };
   }
 
   /** As an ArrayBuffer; `progress` hears the share that has come. */

@@ -1,7 +1,7 @@
 /** Hidden units over the text: a heat map, one to look at, and the one that follows something. */
 
 import { $ } from "./elements.js";
-import { number, say } from "./languages.js";
+import { number, say, spoken } from "./languages.js";
 
 const MOST_READ = 2000; // characters from the end: at 512 units they take four megabytes
 const COLUMNS = 240; // characters on the map: narrower ones cannot be told apart
@@ -44,7 +44,9 @@ export class Units {
     $("layer").onchange = () => this.lookUp();
     $("unit").onchange = () => this.choose($("unit").valueAsNumber);
     $("find").onchange = () => this.find($("find").value);
-    $("map").onclick = (event) => this.press(event);
+    $("map").onclick = (event) => this.choose(this.under(event).unit ?? -1);
+    $("map").onpointermove = (event) => this.point(this.under(event));
+    $("map").onpointerleave = () => this.show();
     this.lookUp = page.client.latest(
       "units",
       () => {
@@ -69,7 +71,7 @@ export class Units {
   }
 
   choose(unit) {
-    if (!(unit >= 0 && unit < this.hidden)) return;
+    if (!(unit >= 0 && unit < this.hidden)) return; // the empty row, or a number out of range
     Object.assign(this, { unit: Math.floor(unit), correlation: null });
     $("find").value = "";
     this.page.inside.colour("unit");
@@ -137,9 +139,22 @@ export class Units {
     map.getContext("2d").putImageData(image, 0, 0);
   }
 
-  press({ offsetY }) {
-    const unit = this.rows[Math.floor((offsetY / $("map").clientHeight) * this.rows.length)];
-    if (unit !== null && unit !== undefined) this.choose(unit);
+  /** The unit and the character, by its number, that lie under the pointer. */
+  under({ offsetX, offsetY }) {
+    const map = $("map");
+    const [row, column] = [
+      Math.floor((offsetY / map.clientHeight) * this.rows.length),
+      Math.floor((offsetX / map.clientWidth) * map.width),
+    ];
+    return { unit: this.rows[row], at: this.characters.length - map.width + column };
+  }
+
+  /** Tell the activation that is pointed to. */
+  point({ unit, at }) {
+    const value = this.activations?.[(at - this.characters.length) * this.hidden + this.activations.length + unit];
+    if (unit === null || value === undefined) return;
+    const character = spoken(this.characters[at]);
+    $("unit-status").textContent = say("unit_at", { unit, character, value: number(value, 2) });
   }
 }
 
