@@ -71,6 +71,7 @@ class Batch:
         self._slots = Slots.of(model.config, len(model.vocabulary), rows)
         self.rows = rows
         self.streams: list[Stream] = []
+        self._settings: SamplerConfig | None = None  # of the stream that entered last
         self._automaton = side_by_side((), len(model.vocabulary))[0]
         self._starts: dict[int, int] = {}  # of each automaton, by identity, in the common table
         self._threads = ThreadPoolExecutor(_processors()) if rows >= 2 * ROWS_A_THREAD else None
@@ -86,8 +87,10 @@ class Batch:
         self.streams.append(stream)
         slots.state[:, :, b, : self._model.config.hidden] = stream.start.hidden
         slots.logits[b, :vocabulary] = stream.start.logits
-        slots.added[b, :vocabulary] = stream.settings.added(self._model.vocabulary)
-        slots.options[b] = stream.settings.row()
+        if stream.settings is not self._settings:  # those of many streams are often one
+            self._settings = stream.settings
+            self._added, self._options = stream.settings.added(self._model.vocabulary), stream.settings.row()
+        slots.added[b, :vocabulary], slots.options[b] = self._added, self._options
         slots.keys[b, SEED], slots.keys[b, STREAM] = stream.settings.seed, stream.number
         slots.keys[b, CANDIDATE] = stream.candidate
         slots.t[b] = slots.counts[b] = slots.used[b] = slots.ended[b] = 0

@@ -194,6 +194,22 @@ class Vocabulary:
                 table[ord(token) if isinstance(token, str) else token] = i
         return table
 
+    @cached_property
+    def spelling(self) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.uint32]]:
+        """What `Decoder` makes of each id, virtual ones included: its kind (special 0, character 1, byte 2)
+        and its code point or byte.
+        """
+        kinds = [0 if isinstance(token, Special) else 1 for token in self.tokens]
+        if self.unit == "byte":
+            kinds = [2 * kind for kind in kinds]
+        elif self.byte is not None:
+            kinds += [2] * 256
+        points = [
+            token if isinstance(token, int) else ord(token) if isinstance(token, str) else 0
+            for token in self.tokens
+        ]
+        return np.array(kinds, np.int8), np.array([*points, *range(256)], np.uint32)
+
     def _spelled(self, ids: Ids, points: CodePoints) -> Ids:
         """`ids` with each −1 replaced by the virtual ids of its character's bytes."""
         unknown = ids < 0
@@ -220,19 +236,8 @@ class Decoder:
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        self._vocabulary = vocabulary
         self._utf8 = Utf8Decoder()
-        kinds = [0 if isinstance(token, Special) else 1 for token in vocabulary.tokens]
-        if vocabulary.unit == "byte":
-            kinds = [2 * kind for kind in kinds]
-        elif vocabulary.byte is not None:
-            kinds += [2] * 256
-        self._kinds = np.array(kinds, dtype=np.int8)  # 0 special, 1 character, 2 byte
-        self._points = np.array(
-            [token if isinstance(token, int) else ord(token) if isinstance(token, str) else 0
-             for token in vocabulary.tokens] + list(range(256)),
-            dtype=np.uint32,
-        )  # fmt: skip
+        self._kinds, self._points = vocabulary.spelling
 
     def feed(self, ids: npt.ArrayLike) -> str:
         """The text that is certain once these ids have come. Raises DataError for an id out of range."""
