@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from charloom.cli.sections import Sectioned
+
 if TYPE_CHECKING:
     from charloom.api import CharacterModel
     from charloom.bulk import Choice, Progress
@@ -13,47 +15,68 @@ if TYPE_CHECKING:
     from charloom.text.corpus import Part
 
 
-@click.command(short_help="Write text with a model.")
+EXAMPLES = """\b
+Examples:
+  charloom sample --prompt "Once upon a time" --temperature 0.7
+  charloom sample --temperature 0.3,0.8,1.3         the same at three temperatures
+  charloom sample -n 50000 --unique --out names.csv as many as you like, none twice
+  charloom sample --match "[A-Z][a-z]+, [0-9]{2}"   in a form that you prescribe
+"""
+
+SECTIONS = {
+    "Where it begins and ends": "--prompt --prompt-file --length --stop --ignore-eos -n",
+    "How freely it writes": "--temperature --greedy --top-k --top-p --min-p --no-repeat --best-of --seed",
+    "What may be written": "--ban --only --match --unique --novel",
+    "Where it goes, and with which weights": "--out --json --precision",
+}
+
+
+@click.command(short_help="Write text with a model.", cls=Sectioned, sections=SECTIONS, epilog=EXAMPLES)
 @click.argument("model", required=False)
-@click.option("--prompt", metavar="TEXT", help="The text to go on from.")
+@click.option("--prompt", metavar="TEXT", help="The text to go on from; it is shown, too.")
 @click.option(
     "--prompt-file", type=click.Path(), metavar="F", help="The same, from a UTF-8 file; - is standard input."
 )
 @click.option(
-    "-n", "count", type=click.IntRange(1), default=1, metavar="N", help="How many texts.  [default: 1]"
+    "-n",
+    "count",
+    type=click.IntRange(1),
+    default=1,
+    metavar="N",
+    help="How many texts, each another one.  [default: 1]",
 )
 @click.option("--length", type=int, metavar="L", help="Characters a text, at most.  [default: 300]")
 @click.option(
     "--temperature",
     metavar="T,…",
-    help="Below 1 safer, above 1 wilder, 0 is greedy; several make a table.  [default: 1]",
+    help="Below 1 safer, above 1 wilder; several are shown one below the other.  [default: 1]",
 )
 @click.option("--greedy", is_flag=True, help="Always the likeliest character: --temperature 0.")
-@click.option("--top-k", type=int, metavar="K", help="Draw from the K likeliest characters only.")
+@click.option("--top-k", type=int, metavar="K", help="Choose among the K likeliest characters only.")
 @click.option(
     "--top-p",
     type=float,
     metavar="P",
-    help="Draw from the likeliest characters that together have this probability.",
+    help="Choose among the likeliest that together have this probability, such as 0.9.",
 )
 @click.option(
     "--min-p",
     type=float,
     metavar="P",
-    help="Drop characters below this share of the likeliest one's probability.",
+    help="Leave out what is less than P times as likely as the likeliest, such as 0.05.",
 )
 @click.option("--no-repeat", type=int, metavar="N", help="Never write the same N characters twice.")
 @click.option("--stop", multiple=True, metavar="S", help="End before this text; may be given several times.")
-@click.option("--ban", metavar="CHARS", help="Characters that must not appear.")
-@click.option("--only", metavar="CHARS", help="No other characters than these.")
+@click.option("--ban", metavar="CHARS", help="Characters that must not appear, such as 0123456789.")
+@click.option("--only", metavar="CHARS", help="No characters but these.")
 @click.option("--match", metavar="REGEX", help="The whole text matches this regular expression.")
 @click.option("--best-of", type=int, metavar="K", help="Write K texts and keep the likeliest.")
-@click.option("--ignore-eos", is_flag=True, help="Go on where the model would end the document.")
+@click.option("--ignore-eos", is_flag=True, help="Go on where the model would end.")
 @click.option(
     "--precision",
     type=click.Choice(["float32", "int8"]),
     default="float32",
-    help="Of the weights.  [default: float32]",
+    help="int8 writes several times as fast, and as well.  [default: float32]",
 )
 @click.option("--seed", type=int, metavar="S", help="The same seed gives the same text.  [default: 0]")
 @click.option("--unique", is_flag=True, help="No text twice, and none that was trained on.")
@@ -61,13 +84,13 @@ if TYPE_CHECKING:
     "--novel",
     type=click.IntRange(1),
     metavar="N",
-    help="Copy no N characters in a row from the training text.",
+    help="Never copy N characters in a row from the training text.",
 )
 @click.option(
     "--out",
     type=click.Path(),
     metavar="FILE",
-    help="Write to .txt, .csv or .jsonl (.gz too); goes on if broken off.",
+    help="Into a .txt, .csv or .jsonl, each also .gz; if broken off, the same command goes on.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a text.")
 def command(
