@@ -1,0 +1,173 @@
+"""A recurrent layer over a whole window on a processor.
+
+A time step is one product and one compiled call (cells.py). Each thread takes some rows of the batch from the
+window's beginning to its end and never waits for another on the way, which also bears a busy machine.
+torch's own layers are the plain twin: slower on processors, the rule on GPUs, and what is left where numba is
+missing. Features come first and the batch last here: so few rows are multiplied faster as columns.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from charloom.compiled import COMPILES
+from charloom.model.config import Cell
+
+if COMPILES:
+    from charloom.training import cells
+
+COLUMNS = 16  # a register of float32: products of fewer columns take the same time
+
+
+def fits(device: torch.device) -> bool:
+    """Whether layers on this device run here."""
+    return COMPILES and device.type == "cpu"
+
+
+def recur(cell: Cell, matrix: Tensor, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """Hidden values (H, T, B) and the state (parts, H, B) after them, from the `state` before.
+
+    `matrix` (G·H, H + I + 1) multiplies the hidden values, the `inputs` (I, T, B), and one, for the biases.
+    Its blocks are LSTM's i f g o; GRU's r and z, the candidate's input side, and the candidate's hidden
+    side. Under autocast, products are bfloat16, and so are the hidden values.
+    """
+    low = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
+    hidden, after = _Recurrence.apply(cell, low, matrix, inputs, state)  # type: ignore[no-untyped-call]
+    return hidden, after
+
+
+class _Recurrence(torch.autograd.Function):
+    """Shares the batch out among the threads, and joins what they found in the order of its rows."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, cell: Cell, low: torch.dtype, matrix: Tensor, inputs: Tensor, state: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Keeps what the way back needs, if there will be one."""
+        shares = _shares(state.shape[2])
+        learns = any(ctx.needs_input_grad)
+        matrix = matrix.detach().to(low)
+        parts = zip(*(torch.split(each.detach(), shares, 2) for each in (inputs, state)), strict=True)
+        given = [(cell, matrix, *part, learns) for part in parts]
+        found = _together(_forth, given)
+        if learns:
+            ctx.cell, ctx.shares = cell, shares
+            ctx.save_for_backward(matrix, *(tensor for _, _, *kept in found for tensor in kept))
+        return torch.cat([hidden for hidden, *_ in found], 2), torch.cat([last for _, last, *_ in found], 2)
+
+    @staticmethod
+    def backward(ctx: Any, of_hidden: Tensor, of_state: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of the matrix, the inputs and the first state."""
+        matrix, *kept = ctx.saved_tensors
+        parts = zip(*(torch.split(each, ctx.shares, 2) for each in (of_hidden, of_state)), strict=True)
+        given = [(ctx.cell, matrix, *kept[3 * k : 3 * k + 3], *part) for k, part in enumerate(parts)]
+        of_matrix, of_inputs, of_first = zip(*_together(_back, given), strict=True)
+        total = of_matrix[0].float()
+        for part in of_matrix[1:]:
+            total += part
+        return None, None, total, torch.cat(of_inputs, 2), torch.cat(of_first, 2)
+
+
+def _forth(cell: Cell, matrix: Tensor, inputs: Tensor, state: Tensor, learns: bool) -> tuple[Tensor, ...]:
+    """Hidden values, the state after them, and for the way back: all that was multiplied, memory, gates."""
+    width, batch = state.shape[1:]
+    steps, end = inputs.shape[1], width + inputs.shape[0]
+    read = torch.empty(steps + 1, matrix.shape[1], batch, dtype=matrix.dtype)  # a column is [h | x | 1]
+    read[0, :width] = state[0]
+    read[:-1, width:end] = inputs.permute(1, 0, 2)
+    read[:, end:] = 1
+    memory = torch.empty(steps + 1, width, batch)
+    memory[0] = state[-1]
+    kept = torch.empty(1, len(matrix), batch, dtype=matrix.dtype)
+    gates = torch.empty(steps if learns else 1, 0 if cell == "rnn" else kept.numel(), dtype=matrix.dtype)
+    step = cells.FORWARD[cell]
+    kept_, gates_, memory_, hidden_ = map(_flat, (kept, gates, memory, read[:, :width]))
+    for t in range(steps):
+        torch.mm(matrix, read[t], out=kept[0])
+        step(kept_[0], memory_[t], gates_[t if learns else 0], memory_[t + 1], hidden_[t + 1])
+    last = memory[-1:] if cell != "lstm" else torch.stack((read[-1, :width].float(), memory[-1]))
+    read = read.permute(1, 0, 2).contiguous()  # (H + I + 1, T + 1, B)
+    return read[:width, 1:], last, read, memory, gates
+
+
+def _back(
+    cell: Cell,
+    matrix: Tensor,
+    read: Tensor,
+    memory: Tensor,
+    gates: Tensor,
+    of_hidden: Tensor,
+    of_state: Tensor,
+) -> tuple[Tensor, ...]:
+    """Gradients of the matrix, which is one product over all steps, of the inputs and of the first state."""
+    steps, width, batch = memory[1:].shape
+    of_hidden = of_hidden.to(matrix.dtype).permute(1, 0, 2).contiguous()  # (T, H, B)
+    blocks = torch.empty(steps, len(matrix), batch, dtype=matrix.dtype)
+    carried = of_state[-1:].float().contiguous().clone()
+    later = (
+        (of_state[:1] if cell != "gru" else torch.zeros_like(carried)).to(matrix.dtype).contiguous().clone()
+    )
+    back = matrix[:, :width].t().contiguous()
+    step = cells.BACKWARD[cell]
+    arrays = map(_flat, (gates, memory, of_hidden, later, carried, blocks))
+    gates_, memory_, of_hidden_, later_, carried_, blocks_ = arrays
+    for t in range(steps - 1, -1, -1):
+        step(gates_[t], memory_[t], memory_[t + 1], of_hidden_[t], later_[0], carried_[0], blocks_[t])
+        torch.mm(back, blocks[t], out=later[0])
+    flat = blocks.permute(1, 0, 2).flatten(1)  # (G·H, T·B)
+    read = read[:, :-1].flatten(1)
+    # the same product; each kind is faster in its own order
+    of_matrix = flat @ read.t() if flat.dtype == torch.bfloat16 else (read @ flat.t()).t()
+    of_inputs = (matrix[:, width:-1].t() @ flat).view(-1, steps, batch).float()
+    of_first = torch.cat((later.float(), carried)) if cell == "lstm" else later + carried
+    return of_matrix, of_inputs, of_first
+
+
+def _shares(batch: int) -> list[int]:
+    """Rows for each thread, whole registers of them."""
+    registers = -(-batch // COLUMNS)
+    most = COLUMNS * -(-registers // torch.get_num_threads())
+    return [min(most, batch - start) for start in range(0, batch, most)]
+
+
+def _together(
+    work: Callable[..., tuple[Tensor, ...]], given: Sequence[tuple[Any, ...]]
+) -> list[tuple[Tensor, ...]]:
+    """`work` on each of `given`, each on a thread of its own."""
+    if len(given) == 1:
+        return [work(*given[0])]
+    return list(_pool(torch.get_num_threads()).map(lambda one: work(*one), given))
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Threads that multiply alone, and take tiny numbers for zero as training does."""
+    begun = threading.Barrier(threads)
+
+    def begin() -> None:
+        torch.get_num_threads()  # the first such question in a thread would undo what follows
+        torch.set_num_threads(1)
+        torch.set_flush_denormal(True)
+        torch.set_grad_enabled(False)
+        begun.wait()
+
+    pool = ThreadPoolExecutor(threads, "charloom", begin)
+    for done in [pool.submit(int) for _ in range(threads)]:
+        done.result()
+    torch.set_num_threads(threads)  # torch keeps a number for each thread, and one for threads to come
+    return pool
+
+
+def _flat(tensor: Tensor) -> np.ndarray[Any, Any]:
+    """The same memory for NumPy, (T, numbers); bfloat16 as uint16."""
+    bits = tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor
+    array: np.ndarray[Any, Any] = bits.numpy()
+    return array.reshape(len(array), -1)

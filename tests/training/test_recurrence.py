@@ -1,0 +1,110 @@
+"""The layer on columns against torch's own: outputs, final states and gradients, on any number of threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from charloom.compiled import COMPILES
+from charloom.model.config import CELLS, Cell, ModelConfig
+from charloom.training import recurrence
+from charloom.training.network import Layer
+
+pytestmark = pytest.mark.skipif(not COMPILES, reason="numba is not installed")
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def found(layer: Layer, columns: bool, low: bool, batch: int, steps: int) -> list[Tensor]:
+    """Outputs, the state after them, and the gradients of inputs, state and weights."""
+    random = torch.Generator().manual_seed(1)
+    width = layer.weight_hidden.shape[1]
+    parts = 2 if layer.cell == "lstm" else 1
+    inputs = torch.randn(batch, steps, layer.weight_input.shape[1], generator=random, requires_grad=True)
+    state = torch.randn(parts, batch, width, generator=random, requires_grad=True)
+    layer.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16, enabled=low):
+        if columns:
+            outputs, after = layer.columns(inputs.permute(2, 1, 0), state.transpose(1, 2))
+            outputs, after = outputs.permute(2, 1, 0), after.transpose(1, 2)
+        else:
+            outputs, after = layer(inputs, state)
+    weight = torch.randn(outputs.shape, generator=random)
+    of_state = torch.randn(after.shape, generator=random)
+    torch.autograd.backward((outputs * weight).sum() + (after * of_state).sum())
+    gradients = [inputs.grad, state.grad, *(parameter.grad for parameter in layer.parameters())]
+    return [outputs.detach(), after.detach(), *(each for each in gradients if each is not None)]
+
+
+def layer(cell: Cell, hidden: int, inputs: int) -> Layer:
+    made = Layer(ModelConfig(cell=cell, hidden=hidden), inputs)
+    random = torch.Generator().manual_seed(0)
+    for parameter in made.parameters():
+        torch.nn.init.uniform_(parameter, -0.3, 0.3, random)
+    return made
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(
+    ("batch", "steps", "hidden", "inputs"), [(1, 5, 7, 3), (33, 9, 40, 17), (70, 2, 3, 1)]
+)
+def test_torchs_layer(cell: Cell, batch: int, steps: int, hidden: int, inputs: int, threads: int) -> None:
+    made = layer(cell, hidden, inputs)
+    theirs, ours = (found(made, columns, False, batch, steps) for columns in (False, True))
+    assert len(ours) == len(theirs) == 8
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other, atol=2e-5, rtol=2e-5)
+    again = found(made, True, False, batch, steps)
+    assert all(torch.equal(a, b) for a, b in zip(ours, again, strict=True))
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_bfloat16_is_near(cell: Cell, threads: int) -> None:
+    made = layer(cell, 48, 20)
+    exact, rough = found(made, True, False, 40, 12), found(made, True, True, 40, 12)
+    for mine, other in zip(rough, exact, strict=True):
+        assert (mine - other).norm() < 0.03 * other.norm()
+
+
+def test_bits_of_bfloat16_are_torchs() -> None:
+    """Numbers go through the kernel as products and come back as hidden values."""
+    from charloom.training import cells
+
+    numbers = torch.randn(1000, generator=torch.Generator().manual_seed(2)).bfloat16()
+    hidden, after = torch.empty(1000, dtype=torch.bfloat16), torch.empty(1000)
+    kept, gates = numbers.view(torch.uint16).numpy(), np.empty(0, np.uint16)
+    nothing = np.empty(1000, np.float32)
+    cells.FORWARD["rnn"](kept, nothing, gates, after.numpy(), hidden.view(torch.uint16).numpy())
+    torch.testing.assert_close(after, numbers.float().tanh(), atol=3e-7, rtol=0)
+    assert torch.equal(hidden, after.bfloat16())
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_large_numbers_saturate_and_nan_stays(cell: Cell) -> None:
+    """What has diverged must be seen."""
+    made = layer(cell, 4, 2)
+    for value in (1e30, -1e30, float("nan")):
+        inputs, state = torch.full((2, 3, 5), value), torch.zeros(2 if cell == "lstm" else 1, 4, 5)
+        outputs, after = made.columns(inputs, state)
+        plain, _ = made(inputs.permute(2, 1, 0), state.transpose(1, 2))
+        torch.testing.assert_close(outputs.permute(2, 1, 0), plain, atol=1e-5, rtol=0, equal_nan=True)
+        assert bool(after.isfinite().all()) == (value == value)
+
+
+def test_shares_are_whole_registers(threads: int) -> None:
+    for batch in (1, 16, 17, 64, 100):
+        shares = recurrence._shares(batch)
+        assert sum(shares) == batch
+        assert len(shares) <= threads
+        assert all(share % recurrence.COLUMNS == 0 for share in shares[:-1])
