@@ -91,6 +91,8 @@ class Trainer:
     def train(self) -> Iterator[Event]:
         """Train until the budget is spent, patience runs out, or `stop` says so."""
         with self.place.engaged():
+            with self.place.autocast():
+                self.network.warm()
             yield from self._train()
 
     def _train(self) -> Iterator[Event]:

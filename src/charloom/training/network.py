@@ -171,6 +171,12 @@ class Network(nn.Module):
         """The state (layers, parts, B, H) before any text."""
         return torch.zeros(self.config.state_shape(batch), device=self.output.weight.device)
 
+    def warm(self) -> None:
+        """Compile, if need be, what a step takes, so that it happens before the clock runs."""
+        ids = torch.zeros(1, 1, dtype=torch.long, device=self.output.weight.device)
+        torch.autograd.backward(self(ids, self.zero_state(1))[0].sum())
+        self.zero_grad()
+
     def is_finite(self) -> bool:
         """Whether every weight is a finite number."""
         return all(bool(parameter.isfinite().all()) for parameter in self.parameters())
