@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import runpy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def page() -> str:
         lines += ["", f"## {' '.join(('charloom', *name.split()))}", ""]
         lines += _table(
             ("flag", "what it does", "default", "tested by"),
-            [_flag(name, option) for option in flags["options"](command)],
+            [_flag(name, option, flags["ELSEWHERE"]) for option in flags["options"](command)],
         )
     lines += [
         "",
@@ -50,11 +51,14 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _flag(command: str, option: click.Option) -> tuple[str, ...]:
+def _flag(command: str, option: click.Option, elsewhere: Mapping[str, Path]) -> tuple[str, ...]:
     told = " ".join((option.help or "").split())
     found = DEFAULT.search(told)
     metavar = "" if option.is_flag else f" {option.metavar or _values(option.type)}"
-    test = f"test_options.py [{command.replace(' ', '-') or 'charloom'}-{option.opts[0]}]"
+    if command in elsewhere:
+        test = f"{elsewhere[command].name} [{option.opts[0]}]"
+    else:
+        test = f"test_options.py [{command.replace(' ', '-') or 'charloom'}-{option.opts[0]}]"
     default = found[1] if found else "off" if option.is_flag else "–"
     return f"`{option.opts[0]}{metavar}`", DEFAULT.sub("", told), default, test
 

@@ -1,8 +1,8 @@
 """Where settings come from: TOML file < environment < `--set section.key=value` < flag.
 
-Everything is a key of one section: `[data]`, `[model]`, `[train]`, `[sample]`, each a frozen dataclass that
-checks its values. In the environment `CHARLOOM_TRAIN_MINUTES=5` is `train.minutes`. A preset fills in
-what nobody named. The resolved file is saved with a run, reasons as comments, and repeats it.
+Everything is a key of one section: `[data]`, `[model]`, `[train]`, `[sample]`, `[serve]`, each a frozen
+dataclass that checks its values. In the environment `CHARLOOM_TRAIN_MINUTES=5` is `train.minutes`. A
+preset fills in what nobody named. The resolved file is saved with a run, reasons as comments, and repeats it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from charloom.errors import UsageError
 from charloom.model.config import ModelConfig
 from charloom.runtime.options import SamplerConfig
+from charloom.server.limits import ServeConfig
 from charloom.text.config import DataConfig
 from charloom.training.batches import LESSON_WINDOW
 from charloom.training.config import TrainConfig
@@ -27,6 +28,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "model": ModelConfig,
     "train": TrainConfig,
     "sample": SamplerConfig,
+    "serve": ServeConfig,
 }
 ENVIRONMENT = "CHARLOOM_"
 SAMPLE_KEYS = ("temperature", "top_k", "top_p", "length")  # what a model folder keeps as its defaults
@@ -138,11 +140,12 @@ def keys(section: str) -> list[str]:
 
 
 def section_of(key: str) -> str:
-    """The section that a key belongs to; raises UsageError, naming the nearest, for one of none."""
-    for section in SECTIONS:
+    """The section of training that a key belongs to; raises UsageError, naming the nearest, for none."""
+    trained = [section for section in SECTIONS if section != "serve"]
+    for section in trained:
         if key in keys(section):
             return section
-    known = [key for section in SECTIONS for key in keys(section)]
+    known = [key for section in trained for key in keys(section)]
     raise UsageError(f"there is no option {key!r}{_nearest(key, known)}")
 
 

@@ -13,7 +13,19 @@ from charloom._version import __version__
 from charloom.cli.signals import Interrupted
 from charloom.errors import CharloomError, UsageError
 
-COMMANDS = ("train", "sample", "play", "eval", "score", "report", "compare", "export", "data", "info")
+COMMANDS = (
+    "train",
+    "sample",
+    "play",
+    "eval",
+    "score",
+    "report",
+    "compare",
+    "serve",
+    "export",
+    "data",
+    "info",
+)
 LENIENT = "backslashreplace"  # a lone surrogate is shown, and never ends the program
 BROKEN_PIPE = 141  # what a shell shows for a program that SIGPIPE ended
 

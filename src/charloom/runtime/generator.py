@@ -166,6 +166,14 @@ class Generator:
         after, _ = self._read(fed, starts, scored=False)
         return [replace(state, ids=ids) for state, ids in zip(after, texts, strict=True)]
 
+    def read(self, rows: Sequence[Ids], states: Sequence[State]) -> list[State]:
+        """The states after these rows of the network, each (n,) read on from its state, all in lockstep.
+
+        For those who read a prompt in parts: no `<bos>` is added, and the states keep the ids they had.
+        """
+        after, _ = self._read(rows, states, scored=False)
+        return [replace(state, ids=start.ids) for state, start in zip(after, states, strict=True)]
+
     def logits(self, ids: Ids, state: State | None = None) -> tuple[Floats, State]:
         """Logits (n, V) after each of `ids` (n,), and the state after the last; nothing is fed beforehand."""
         start = state if state is not None else self.beginning.state()

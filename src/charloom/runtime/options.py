@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from charloom.errors import DataError, UsageError
+from charloom.errors import UsageError
 from charloom.runtime.arrays import Doubles, Floats
 from charloom.runtime.draw import MOST_SEED
 
@@ -110,11 +109,9 @@ class SamplerConfig:
 
 def _ids(characters: str, vocabulary: Vocabulary) -> list[int]:
     """The id of each character that the model knows; in unit byte all bytes of each."""
-    known: list[int] = []
-    for character in characters:
-        with suppress(DataError):
-            known += [int(i) for i in vocabulary.encode(character) if i < len(vocabulary)]
-    return known
+    if vocabulary.unit == "byte":
+        return list(characters.encode("utf-8", "surrogatepass"))
+    return [i for i in map(vocabulary.places.get, characters) if i is not None]
 
 
 def _number(name: str, value: float, least: float, most: float, hint: str) -> None:

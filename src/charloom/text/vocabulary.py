@@ -86,6 +86,11 @@ class Vocabulary:
         """The ordinary tokens, in the order of their ids."""
         return tuple(token for token in self.tokens if not isinstance(token, Special))
 
+    @cached_property
+    def places(self) -> Mapping[str | int, int]:
+        """The id of each ordinary token."""
+        return {token: i for i, token in enumerate(self.tokens) if not isinstance(token, Special)}
+
     def id_of(self, special: str) -> int | None:
         """The id of a special, or None where the vocabulary has it not."""
         return self.specials.get(special)

@@ -1,0 +1,1 @@
+"""HTTP: a trained model as a service that OpenAI's clients speak to."""

@@ -1,0 +1,363 @@
+"""Answers that wait for the engine: a text at its end or in pieces, and scores.
+
+Whoever hangs up while an answer is under way has its jobs withdrawn the moment the socket tells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import time
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from itertools import chain
+from typing import Any
+
+from starlette.responses import Response
+
+from charloom.server.engine import Engine, Told
+from charloom.server.gate import Gone, Receive, Scope, Send
+from charloom.server.job import Ending, Job, Token, Update
+from charloom.server.limits import Limits
+from charloom.server.metrics import Metrics
+from charloom.server.protocol import FINISH, Completion
+from charloom.server.refusal import Refusal
+
+SLICE = 32  # texts whose news is told in one go: between two slices, new requests get their turn
+
+
+class Desk:
+    """Where the event loop and the engine meet: how many texts are open, and who hears what of them."""
+
+    def __init__(self, limits: Limits, metrics: Metrics, *, log_prompts: bool) -> None:
+        self.limits, self.metrics, self._log_prompts = limits, metrics, log_prompts
+        self.engine: Engine
+        self.open = 0  # texts
+        self._told = 0  # characters whose probabilities are told, in all of them
+        self._news: list[tuple[Job, Update]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def open_at(self, loop: asyncio.AbstractEventLoop) -> None:
+        """From now on, news arrives on this loop."""
+        self._loop = loop
+
+    def tell(self, told: Told) -> None:
+        """Called by the engine, on its thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._take, told)
+
+    def enter(self, jobs: Sequence[Job], log: dict[str, Any]) -> None:
+        """Take these in, and tell the log, or raise Refusal where there is no room for them."""
+        limits, told = self.limits, sum(map(_told, jobs))
+        if self.open + len(jobs) > limits.streams + limits.queue:
+            self.metrics.rejected.labels("queue").inc()
+            raise Refusal(429, "the queue is full; try again later", code="queue_limit")
+        if self._told + told > limits.told_at_once:
+            self.metrics.rejected.labels("told_at_once").inc()
+            raise Refusal(429, "too many log-probabilities are under way", code="told_at_once_limit")
+        self.open += len(jobs)
+        self._told += told
+        if self._log_prompts:
+            log["prompts"] = list(dict.fromkeys(job.prompt.text for job in jobs))
+        self.engine.submit(jobs)
+
+    def leave(self, jobs: Sequence[Job], unfinished: Sequence[Job]) -> None:
+        """They are answered, or nobody waits for them."""
+        self.open -= len(jobs)
+        self._told -= sum(map(_told, jobs))
+        if unfinished:
+            self.engine.withdraw(unfinished)
+
+    def _take(self, told: Told) -> None:
+        if not self._news:
+            asyncio.get_running_loop().call_soon(self._hand_out)
+        self._news += told
+
+    def _hand_out(self) -> None:
+        now, self._news = self._news[:SLICE], self._news[SLICE:]
+        if self._news:
+            asyncio.get_running_loop().call_soon(self._hand_out)
+        for job, update in now:
+            job.hear(update)
+
+
+def _told(job: Job) -> int:
+    """Characters of which the job tells the probability."""
+    return (len(job.prompt.text) if job.scored else 0) + (job.length if job.top >= 0 else 0)
+
+
+class Answer(Response):
+    """An answer to the jobs of one request; `params` are told in the log."""
+
+    def __init__(self, desk: Desk, jobs: Sequence[Job]) -> None:
+        self.background = None
+        self._desk, self._jobs = desk, jobs
+        self._open = set(range(len(jobs)))
+        self._news: list[tuple[int, Update]] = []
+        self._changed = asyncio.Event()
+        self._gone = False
+        for k, job in enumerate(jobs):
+            job.hear = partial(self._hear, k)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Enter, answer, and leave whatever happens."""
+        self._desk.enter(self._jobs, scope["charloom.told"])
+        watching = asyncio.ensure_future(self._watch(receive))
+        late = asyncio.get_running_loop().call_later(self._desk.limits.request_seconds, self._end, "time")
+        try:
+            await self.answer(scope, send)
+        except Gone:
+            self._desk.metrics.cancelled.inc()
+            scope["charloom.told"]["ended"] = "gone"
+        finally:
+            late.cancel()
+            watching.cancel()
+            self._desk.leave(self._jobs, [self._jobs[k] for k in self._open])
+            self._open.clear()
+
+    async def answer(self, scope: Scope, send: Send) -> None:
+        """Send it."""
+        raise NotImplementedError
+
+    async def news(self) -> AsyncIterator[list[tuple[int, Update]]]:
+        """What has come since, until all jobs have ended. Raises Gone, or Refusal where the engine failed."""
+        while self._open:
+            await self._changed.wait()
+            self._changed.clear()
+            if self._gone:
+                raise Gone
+            news, self._news = self._news, []
+            for k, update in news:
+                if update.ending == "failed":
+                    raise Refusal(500, "the engine failed; try again", code="engine_failed")
+                if update.ending is not None:
+                    self._open.discard(k)
+            if news:
+                yield news
+
+    def _hear(self, k: int, update: Update) -> None:
+        self._news.append((k, update))
+        self._changed.set()
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        self._end(None)
+        self._changed.set()
+
+    def _end(self, ending: Ending | None) -> None:
+        self._desk.engine.withdraw([self._jobs[k] for k in self._open], ending)
+
+
+class Writing(Answer):
+    """A completion, whole or in pieces."""
+
+    def __init__(self, desk: Desk, model: str, asked: Completion, groups: Sequence[Sequence[Job]]) -> None:
+        super().__init__(desk, list(chain.from_iterable(groups)))
+        self._asked, self._groups = asked, groups
+        self._texts = len(self._jobs)
+        self._written = 0
+        self._began = [False] * self._texts
+        self._head = {
+            "object": "text_completion",
+            "created": int(time.time()),
+            "model": model,
+            "seed": self._jobs[0].settings.seed,
+        }
+
+    async def answer(self, scope: Scope, send: Send) -> None:
+        """Send events as pieces come, or all at the end."""
+        self._head = {"id": f"cmpl-{scope['charloom.id']}", **self._head}
+        told = scope["charloom.told"]
+        told.update(texts=self._texts, prompt=self._prompt, stream=bool(self._asked.stream))
+        try:
+            await (self._stream(send) if self._asked.stream else self._whole(send))
+        finally:
+            told["written"] = self._written
+
+    async def _whole(self, send: Send) -> None:
+        pieces: list[list[str]] = [[] for _ in self._jobs]
+        tokens: list[list[Token]] = [[] for _ in self._jobs]
+        endings: list[Ending | None] = [None] * self._texts
+        async for news in self.news():
+            for k, update in news:
+                pieces[k].append(update.piece)
+                tokens[k] += update.tokens
+                endings[k] = update.ending or endings[k]
+                self._written += len(update.piece)
+        chosen = self._chosen()
+        choices = []
+        for index, k in enumerate(chosen):
+            echo = self._jobs[k].prompt.text if self._asked.echo else ""
+            text = echo + "".join(pieces[k])
+            choices.append(self._choice(index, k, text, tokens[k], endings[k]))
+        await _send_json(send, {**self._head, "choices": choices, "usage": self._usage()})
+
+    async def _stream(self, send: Send) -> None:
+        options = self._asked.stream_options
+        with_usage = options is not None and bool(options.include_usage)
+        head = json.dumps(self._head)[:-1]
+        tail = ', "usage": null}\n\n' if with_usage else "}\n\n"
+        started = False
+        try:
+            async for news in self.news():
+                events = [
+                    f'data: {head}, "choices": [{choice}]{tail}' for choice in map(self._event, *_split(news))
+                ]
+                if not started:
+                    started = True
+                    await send({"type": "http.response.start", "status": 200, "headers": EVENTS})
+                await send(
+                    {"type": "http.response.body", "body": "".join(events).encode(), "more_body": True}
+                )
+        except Refusal as refusal:
+            if not started:
+                raise
+            await send(_body(f"data: {json.dumps(refusal.to_json())}\n\ndata: [DONE]\n\n"))
+            return
+        last = json.dumps({**self._head, "choices": [], "usage": self._usage()}) if with_usage else ""
+        await send(_body(f"data: {last}\n\ndata: [DONE]\n\n" if last else "data: [DONE]\n\n"))
+
+    def _event(self, k: int, update: Update) -> str:
+        piece = update.piece
+        self._written += len(piece)
+        if not self._began[k] and self._asked.echo:
+            piece = self._jobs[k].prompt.text + piece
+        self._began[k] = True
+        if update.ending is None and self._asked.logprobs is None:
+            return f'{{"index": {k}, "text": {json.dumps(piece)}, {RUNNING}}}'
+        return json.dumps(self._choice(k, k, piece, update.tokens, update.ending))
+
+    def _choice(
+        self, index: int, k: int, text: str, tokens: Sequence[Token], ending: Ending | None
+    ) -> dict[str, Any]:
+        return {
+            "index": index,
+            "text": text,
+            "logprobs": None if self._asked.logprobs is None else self._logprobs(tokens),
+            "finish_reason": None if ending is None else FINISH.get(ending, "stop"),
+            "ended_by": ending,
+        }
+
+    def _logprobs(self, tokens: Sequence[Token]) -> dict[str, Any]:
+        """In OpenAI's shape."""
+        return {
+            "tokens": [token.text for token in tokens],
+            "token_logprobs": [_number(token.nats) for token in tokens],
+            "top_logprobs": [dict(token.top) or None for token in tokens] if self._asked.logprobs else None,
+            "text_offset": [token.at for token in tokens],
+        }
+
+    def _chosen(self) -> list[int]:
+        """The jobs whose texts are given back: all, or of each prompt the n likeliest."""
+        n = self._asked.n or 1
+        chosen, first = [], 0
+        for group in self._groups:
+            order = list(range(first, first + len(group)))
+            if len(group) > n:
+                order = sorted(order, key=lambda k: -_likelihood(self._jobs[k]))[:n]
+            chosen += order
+            first += len(group)
+        return chosen
+
+    @property
+    def _prompt(self) -> int:
+        return sum(len(group[0].prompt.text) for group in self._groups)
+
+    def _usage(self) -> dict[str, int]:
+        return {
+            "prompt_tokens": self._prompt,
+            "completion_tokens": self._written,
+            "total_tokens": self._prompt + self._written,
+        }
+
+
+class Scoring(Answer):
+    """Scores, in bits."""
+
+    def __init__(self, desk: Desk, model: str, characters: bool, jobs: Sequence[Job]) -> None:
+        super().__init__(desk, jobs)
+        self._model, self._characters = model, characters
+
+    async def answer(self, scope: Scope, send: Send) -> None:
+        """Send them when all are known."""
+        count = sum(len(job.prompt.text) for job in self._jobs)
+        scope["charloom.told"].update(texts=len(self._jobs), prompt=count)
+        tokens: list[list[Token]] = [[] for _ in self._jobs]
+        async for news in self.news():
+            for k, update in news:
+                tokens[k] += update.tokens
+        usage = {"prompt_tokens": count, "completion_tokens": 0, "total_tokens": count}
+        data = [
+            self._surprise(index, job, found)
+            for index, (job, found) in enumerate(zip(self._jobs, tokens, strict=True))
+        ]
+        await _send_json(send, {"object": "list", "model": self._model, "data": data, "usage": usage})
+
+    def _surprise(self, index: int, job: Job, tokens: Sequence[Token]) -> dict[str, Any]:
+        nats = -math.fsum(token.nats for token in tokens if not math.isnan(token.nats))
+        count = len(job.prompt.text)
+        bits = nats / math.log(2) / count
+        result: dict[str, Any] = {
+            "index": index,
+            "characters": count,
+            "nats": nats,
+            "bits_per_character": bits,
+        }
+        if self._characters:
+            result["surprise"] = _by_character(tokens, -1 / math.log(2), "nats")
+            result["expected"] = _by_character(tokens, 1 / math.log(2), "expected")
+        return result
+
+
+RUNNING = '"logprobs": null, "finish_reason": null, "ended_by": null'
+EVENTS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-buffering", b"no")]
+
+
+def _by_character(tokens: Sequence[Token], factor: float, name: str) -> list[float | None]:
+    """A value of each character: the sum over its bytes, where it is spelt."""
+    result: list[float | None] = []
+    last = -1
+    for token in tokens:
+        value = _number(getattr(token, name) * factor)
+        if token.at == last and result[-1] is not None and value is not None:
+            result[-1] += value
+        else:
+            result.append(value)
+        last = token.at
+    return result
+
+
+def _likelihood(job: Job) -> float:
+    return job.speller.likelihood if job.speller is not None else 0.0
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN and no infinity."""
+    return value if math.isfinite(value) else None
+
+
+def _split(news: Sequence[tuple[int, Update]]) -> tuple[list[int], list[Update]]:
+    """One update a text, of all that came."""
+    of_each: dict[int, list[Update]] = {}
+    for k, update in news:
+        of_each.setdefault(k, []).append(update)
+    return list(of_each), [each[0] if len(each) == 1 else _joined(each) for each in of_each.values()]
+
+
+def _joined(updates: Sequence[Update]) -> Update:
+    piece = "".join(update.piece for update in updates)
+    return Update(piece, tuple(chain.from_iterable(u.tokens for u in updates)), updates[-1].ending)
+
+
+def _body(text: str, more: bool = False) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": text.encode("ascii"), "more_body": more}
+
+
+async def _send_json(send: Send, value: object) -> None:
+    body = json.dumps(value).encode("ascii")
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode("ascii"))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
