@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from charloom import job as jobs
 from charloom import run as runs
 from charloom import settings as settings_room
 from charloom.errors import CharloomError, MissingExtraError, RunError, UsageError
@@ -30,6 +31,7 @@ from charloom.text.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from charloom.training.config import TrainConfig
     from charloom.training.events import Event
+    from charloom.training.ranks import Ranks
 
 PIECE = 2**16  # characters scored at a time: memory stays flat however long the text is
 SAMPLE_LENGTH = 200  # of the samples on the way: a few lines of a terminal
@@ -166,18 +168,51 @@ def training(
 
     `stop` may name a reason to end after any step. With `resume` the settings are those that the run
     was started with, and it goes on from its newest whole checkpoint; with `more`, their budget comes on
-    top of what was spent.
+    top of what was spent. Of many processes that torchrun starts, the first settles all of this for the
+    others, and alone writes.
     """
     if importlib.util.find_spec("torch") is None:
         raise MissingExtraError("training", "train")
+    job = jobs.here()
+    if job.size == 1:
+        yield from _training(settings, None, out, overwrite, resume, more, stdin, stop, progress)
+        return
+    from charloom.training.ranks import Ranks
+
+    with Ranks(job).joined() as ranks:
+        preset, corpus, given, resumed, more = ranks.share(
+            [settings.preset, settings.corpus, settings.given, str(resume or ""), more]
+        )
+        settings, resume = Settings(preset, tuple(corpus), given), Path(resumed) if resumed else None
+        yield from _training(settings, ranks, out, overwrite, resume, more, stdin, stop, progress)
+
+
+def _training(
+    settings: Settings,
+    ranks: Ranks | None,
+    out: Path | None,
+    overwrite: bool,
+    resume: Path | None,
+    more: bool,
+    stdin: BinaryIO | None,
+    stop: Callable[[], str],
+    progress: Callable[[Progress], None],
+) -> Iterator[Event | Prepared | Sampled]:
+    leads = ranks is None or ranks.leads
     for section in settings_room.SECTIONS:  # a value out of its range is told before a long text is read
         settings.build(section)
-    if out:
+    if out and leads:
         runs.check(out, overwrite=overwrite)
     data = settings.build("data")
     lesson = settings.preset == "lesson"
-    corpus = corpus_room.prepare(settings.corpus, data, specials=not lesson, stdin=stdin, progress=progress)
-    if resume:
+
+    def prepared() -> Corpus:
+        return corpus_room.prepare(settings.corpus, data, specials=not lesson, stdin=stdin, progress=progress)
+
+    corpus = ranks.one_first(prepared) if ranks else prepared()
+    if ranks:
+        ranks.require_same("text", corpus.provenance["corpora"])
+    if resume and leads:
         from charloom.verdict import require_same
 
         require_same(resume, folder.read(resume), corpus)
@@ -187,14 +222,18 @@ def training(
     from charloom.training.loop import Trainer
 
     train_config = settings.build("train")
-    choice = auto.Choice({}, {}) if lesson else auto.choose(corpus, train_config, _known(settings))
+    choice = auto.Choice({}, {})
+    if leads and not lesson:
+        choice = auto.choose(corpus, train_config, _known(settings))
+    if ranks:
+        choice = auto.Choice(*ranks.share([choice.values, choice.reasons]))
     model_config = settings.build("model", choice.values.get("model"))
     train_config = settings.build("train", choice.values.get("train"))
     sampling = settings.build("sample")
     if corpus.documents in DOCUMENTS:  # else there was no choice: rows of a table, many files
         data = replace(data, documents=corpus.documents)
-    new = not resume
-    run = resume or runs.draft(out)
+    new = not resume and leads
+    run = resume or (runs.draft(out) if leads else Path())
     warnings: list[str] = []
 
     def write_settings() -> None:
@@ -202,16 +241,19 @@ def training(
         replace_file(run / runs.CONFIG, settings_room.write(settings, resolved, choice.reasons))
 
     try:
-        trainer = Trainer(corpus, model_config, train_config, run, stop=stop)
+        trainer = Trainer(corpus, model_config, train_config, run, stop=stop, ranks=ranks)
         if resume:
-            found, passed = checkpoint.latest(run)
-            if found is None:
+            found, passed = checkpoint.latest(run) if leads else (None, [])
+            if found is None and leads:
                 raise RunError(
                     f"{run}: no whole checkpoint to resume from; {'; '.join(passed) or 'train it anew'}"
                 )
+            found = checkpoint.shared(found, ranks) if ranks else found
+            assert found is not None
             warnings = passed + trainer.restore(found, more=more)
-            runs.trim(run, found.step)
-        else:
+            if leads:
+                runs.trim(run, found.step)
+        elif leads:
             folder.create(
                 run,
                 config=model_config,
@@ -224,13 +266,18 @@ def training(
             nothing = {"step": 0, "nats": None, "characters": 0}
             folder.write_weights(run, trainer.network.to_weights(), nothing)
             new = not (out and out.exists())
-            run = trainer.run = runs.publish(run, out, corpus.name)
+            run = runs.publish(run, out, corpus.name)
+        run = trainer.run = Path(ranks.share(str(run))) if ranks else run
         yield Prepared(run, corpus, model_config, train_config, choice.reasons)
         yield from map(Warned, warnings)
         prompt = beginning(corpus.vocabulary)
-        _warm(model_config, corpus, prompt)
+        if leads:
+            _warm(model_config, corpus, prompt)
         for event in trainer.train():
             new = False
+            if not leads:
+                yield event
+                continue
             if isinstance(event, SampleDue):
                 sample = _draw(model_config, corpus, event.weights, prompt, train_config.seed)
                 runs.append(run / runs.SAMPLES, {"step": event.step, **record(sample)})

@@ -113,6 +113,11 @@ def newest() -> Path:
     return max(found, key=lambda folder: (folder / WEIGHTS).stat().st_mtime_ns)
 
 
+def has_checkpoint(run: Path) -> bool:
+    """Whether there is something to go on from."""
+    return (run / CONFIG).is_file() and any((run / "checkpoints").glob("step-*"))
+
+
 def config_of(run: Path) -> Path:
     """The settings of a run. Raises RunError where there is no such run."""
     if not (run / CONFIG).is_file():

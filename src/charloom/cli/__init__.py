@@ -133,5 +133,6 @@ def _told(error: BaseException) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    click.echo(f"charloom: {' '.join(message.split())}", err=True)
+    rank = f"rank {os.environ.get('RANK', 0)}: " if os.environ.get("WORLD_SIZE", "1") != "1" else ""
+    click.echo(f"charloom: {rank}{' '.join(message.split())}", err=True)
     return code

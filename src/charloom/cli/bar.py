@@ -19,9 +19,9 @@ TITLE = 44  # columns for what is being done
 class Bar:
     """Shows what is being done and how much of it; gone without a trace when left."""
 
-    def __init__(self) -> None:
+    def __init__(self, shown: bool = True) -> None:
         self._began = time.monotonic()
-        self._shown = sys.stderr.isatty()
+        self._shown = shown and sys.stderr.isatty()
         self._progress: rich.progress.Progress | None = None
 
     def __enter__(self) -> Bar:

@@ -23,10 +23,14 @@ class Interrupted(BaseException):
 
 
 class Signals:
-    """While a run trains a signal asks for a checkpoint and the end; before, or twice, it ends at once."""
+    """While a run trains a signal asks for a checkpoint and the end; before, or twice, it ends at once.
 
-    def __init__(self) -> None:
+    Where it is `patient` a second one changes nothing: torchrun sends its processes another after each.
+    """
+
+    def __init__(self, *, patient: bool = False) -> None:
         self.training = False
+        self._patient = patient
         self._reason = ""
         self._before: dict[int, Any] = {}
 
@@ -53,6 +57,6 @@ class Signals:
         name = NAMES[signal.Signals(number)]
         if not self.training:
             raise Interrupted(f"{name} before the training began; nothing was written", EXIT_CODES[name])
-        if self._reason:
+        if self._reason and not self._patient:
             raise Interrupted(f"{name} again; the last checkpoint is kept", EXIT_CODES[name])
-        self._reason = name
+        self._reason = self._reason or name

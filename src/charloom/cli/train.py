@@ -66,6 +66,7 @@ def command(
     """
     import os
 
+    from charloom import job as jobs
     from charloom import run as runs
     from charloom import settings
     from charloom.errors import UsageError
@@ -74,6 +75,13 @@ def command(
         raise UsageError("--overwrite replaces the run at --out; say which")
     given = by_section(flags)
     run = None
+    job = jobs.here()
+    if not job.leads:  # rank 0 says what is trained, and how
+        click.get_current_context().exit(follow(settings.resolve(), as_json)[0])
+    if job.restarts and resume is None and (stopped := _stopped(Path(out) if out else None)):
+        resume, config, flags, given = str(stopped), None, {}, {}
+        corpus, out, preset, sets = (), None, "", ()
+    overwrite = overwrite or (job.restarts > 0 and out is not None and Path(out).exists())
     if resume is not None:
         _check_resume(corpus, out, preset, config, sets, flags)
         run = runs.newest() if resume == NEWEST else Path(resume)
@@ -93,7 +101,7 @@ def command(
         out=Path(out) if out else None,
         overwrite=overwrite,
         resume=run,
-        more=any(flags[name] for name in settings.BUDGETS),
+        more=any(flags.get(name) for name in settings.BUDGETS),
     )
     click.get_current_context().exit(code)
 
@@ -102,7 +110,7 @@ def follow(
     chosen: Settings, as_json: bool = False, tensorboard: bool = False, **options: Any
 ) -> tuple[int, Path | None]:
     """Train, and show it as it goes: exit code and run folder. Options are those of `api.training`."""
-    from charloom import api
+    from charloom import api, job
     from charloom.cli.bar import Bar
     from charloom.cli.model import tell_compilation
     from charloom.cli.signals import Signals
@@ -113,11 +121,13 @@ def follow(
         require()
     run = None
     with contextlib.ExitStack() as stack:
-        signals, bar = stack.enter_context(Signals()), stack.enter_context(Bar())
+        here = job.here()
+        signals = stack.enter_context(Signals(patient=here.elastic))
+        bar = stack.enter_context(Bar(shown=here.leads))
         options |= {"stdin": sys.stdin.buffer, "stop": signals.reason, "progress": bar.read}
         views: list[Any] = []
         for event in api.training(chosen, **options):
-            if isinstance(event, api.Prepared):
+            if isinstance(event, api.Prepared) and here.leads:
                 run = event.run
                 bar.stop()
                 tell_compilation()
@@ -125,11 +135,23 @@ def follow(
                 if tensorboard:
                     click.echo(f"charloom: tensorboard --logdir {event.run} shows its curves", err=True)
                     views.append(stack.enter_context(Board(event.run)))
-            else:
+            elif not isinstance(event, api.Prepared):
                 signals.training = True  # from here on a signal means a checkpoint
             for view in views:
                 view.take(event)
         return signals.exit_code(), run
+
+
+def _stopped(out: Path | None) -> Path | None:
+    """The run that torchrun's processes of before have left, if it can go on."""
+    from charloom import run as runs
+    from charloom.errors import ModelError
+
+    try:
+        run = out or runs.newest()
+    except ModelError:
+        return None
+    return run if runs.has_checkpoint(run) else None
 
 
 def _check_resume(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -24,8 +23,9 @@ class Budget:
     `repeats` tells that the plan is a finished run's, taken again; `by_clock` that minutes are counted.
     """
 
-    def __init__(self, config: TrainConfig, steps_per_epoch: float) -> None:
+    def __init__(self, config: TrainConfig, steps_per_epoch: float, clock: Callable[[], float]) -> None:
         self._config = config
+        self.clock = clock
         self._steps_per_epoch = steps_per_epoch
         self.schedule = Schedule(config.warmup, config.decay, list(config.plan))
         self.repeats = bool(config.plan)
@@ -38,20 +38,20 @@ class Budget:
         self._first = 0  # step of this budget
         self._taken = 0  # steps since `begin`, those that were rolled back included
         self._before = 0.0  # seconds of training before a resume
-        self._started = time.perf_counter()
+        self._started = self.clock()
         self._timed_from = (0, 0.0)
         self.evaluation_seconds = 0.0  # that the last one took
 
     def begin(self) -> None:
         """Start the clock, and plan as far as can be without a timing."""
-        self._started = time.perf_counter()
+        self._started = self.clock()
         if not self.schedule.plan:
             self.schedule.plan = [(self._first, self._first + self._steps())]
         self._plan_evaluations()
 
     def elapsed(self) -> float:
         """Seconds of training, those before a resume included."""
-        return self._before + time.perf_counter() - self._started
+        return self._before + self.clock() - self._started
 
     def step_taken(self) -> bool:
         """Count a step; True when there have been enough to time them, and minutes are counted."""

@@ -29,6 +29,7 @@ from torch import Tensor
 from charloom.errors import CharloomError, RunError
 from charloom.model.durable import flush, make_folder, write
 from charloom.model.folder import read_json, to_json
+from charloom.training.ranks import Ranks
 
 KEPT = 2  # the last one, and the one before in case the last is damaged
 GROUPS = ("weights", "optimiser", "state")
@@ -46,8 +47,8 @@ class Checkpoint:
 
 def save(run: Path, checkpoint: Checkpoint) -> Path:
     """Write a checkpoint, drop the oldest ones. Raises RunError; earlier checkpoints are then untouched."""
-    folder = run / "checkpoints"
-    final = folder / f"step-{checkpoint.step}"
+    final = path_of(run, checkpoint.step)
+    folder = final.parent
     previous = folder / f"{final.name}.previous"
     temporary = folder / f".{final.name}"
     try:
@@ -78,6 +79,11 @@ def save(run: Path, checkpoint: Checkpoint) -> Path:
     return final
 
 
+def path_of(run: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies."""
+    return run / "checkpoints" / f"step-{step}"
+
+
 def latest(run: Path) -> tuple[Checkpoint | None, list[str]]:
     """The newest whole checkpoint, or None; and a line for every damaged one that was passed over."""
     passed: list[str] = []
@@ -104,6 +110,12 @@ def _heldout(path: Path) -> float:
     except CharloomError:
         return math.inf
     return nats if isinstance(nats, float) and math.isfinite(nats) else math.inf
+
+
+def shared(found: Checkpoint | None, ranks: Ranks) -> Checkpoint:
+    """Rank 0's checkpoint, which the others may not see on their disks."""
+    step, facts = ranks.share([found.step, dict(found.facts)] if found else None)
+    return Checkpoint(step, ranks.share_tensors(found.tensors if found else None), facts)
 
 
 def drop_after(run: Path, step: int) -> None:

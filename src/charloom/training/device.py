@@ -67,13 +67,13 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def choose(config: TrainConfig) -> Place:
-    """Settle device, precision and threads.
+def choose(config: TrainConfig, sharing: int = 1) -> Place:
+    """Settle device, precision and threads, where so many processes are `sharing` the machine.
 
     Raises UsageError for a device that torch does not see.
     """
     device = _device(config.device)
-    threads = config.threads or cores()
+    threads = config.threads or max(1, cores() // sharing)
     if config.precision != "auto":
         return Place(device, config.precision, threads, "as asked for")
     if device.type == "mps":

@@ -18,6 +18,7 @@ from charloom.text.vocabulary import Vocabulary
 from charloom.training.batches import Ids
 from charloom.training.device import Place
 from charloom.training.network import Network
+from charloom.training.ranks import Ranks
 
 MOST_CHARACTERS = 2**20  # the error of a mean over a million characters is below what matters
 WARM = 256  # characters read before a piece is scored; the state has then forgotten that it began at zero
@@ -52,7 +53,9 @@ class HeldOut:
         place: Place,
         conditions: Sequence[Condition] = (),
         most: int = MOST_CHARACTERS,
+        ranks: Ranks | None = None,
     ) -> None:
+        self._ranks = ranks or Ranks()
         self._part = part
         self._ids = part.ids
         self._bos, self._sep = vocabulary.bos, vocabulary.sep
@@ -78,18 +81,21 @@ class HeldOut:
     @torch.no_grad()
     def nats(self, network: Network, stop: Callable[[], object] = lambda: False) -> float | None:
         """Mean nats a character; NaN where there is no text to score, None where `stop` cut it short."""
-        total, characters = 0.0, 0.0
-        for first in range(0, len(self._pieces), ROWS):
+        total, characters, stopped = 0.0, 0.0, False
+        for first in range(ROWS * self._ranks.rank, len(self._pieces), ROWS * self._ranks.size):
             pieces = self._pieces[first : first + ROWS]
             read, scored = self._gather(pieces)
             state = self._begin(network, pieces)
             with self._place.autocast():
                 nats = self._score(network, state, read, scored, stop)
-            if nats is None:
-                return None
+            if stopped := nats is None:
+                break
             targets = read[:, 1:][scored]
             total += nats + float(self._spelling[targets].sum())
             characters += float(self._characters[targets].sum())
+        total, characters, cut_short = self._ranks.total([total, characters, stopped])
+        if cut_short:
+            return None
         return total / characters if characters else math.nan
 
     def _gather(self, pieces: list[Piece]) -> tuple[Ids, Ids]:

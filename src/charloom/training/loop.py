@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -34,6 +33,7 @@ from charloom.training.layout import layout
 from charloom.training.learner import Learner
 from charloom.training.network import Network
 from charloom.training.optimiser import Optimiser
+from charloom.training.ranks import Ranks
 
 REPORT_SECONDS = 0.1  # between two Stepped events
 RETRIES = 3  # of a diverged run, each at half the rate
@@ -65,25 +65,32 @@ class Trainer:
         run: Path,
         *,
         stop: Callable[[], str] = lambda: "",
+        ranks: Ranks | None = None,
     ) -> None:
         if not (config.minutes or config.epochs or config.steps or config.plan):
             config = replace(config, minutes=DEFAULT_MINUTES)
-        self.place = device.choose(config)
+        self.ranks = ranks or Ranks()
+        self.place = device.choose(config, self.ranks.job.local_size)
+        self.place = replace(self.place, precision=self.ranks.share(self.place.precision))
         self.config = replace(config, precision=self.place.precision, threads=self.place.threads)
         self.layout = layout(corpus, config, model.conditions)
-        self.budget = Budget(config, self.layout.steps_per_epoch)
+        self.budget = Budget(config, self.layout.steps_per_epoch, self.ranks.clock)
         generator = torch.Generator().manual_seed(config.seed)
         self.network = Network(model, len(corpus.vocabulary), generator).to(self.place.device)
-        self.learner = Learner(self.network, Optimiser(self.network, config), self.place, config.seed)
+        self.learner = Learner(
+            self.network, Optimiser(self.network, config), self.place, config.seed, self.ranks
+        )
         self.step = 0
         self.characters = 0
         self.best = Best()
         self.rate_share = 1.0
         self.retries = 0
         self.finished = False
-        self._validation = HeldOut(corpus.validation, corpus.vocabulary, self.place, model.conditions)
+        self._validation = HeldOut(
+            corpus.validation, corpus.vocabulary, self.place, model.conditions, ranks=self.ranks
+        )
         self.run = run
-        self._stop = stop
+        self._asked = stop
         self._loss = math.nan
         self._evaluated = -1  # step
         self._heldout = math.nan  # nats a character, then
@@ -96,6 +103,7 @@ class Trainer:
             yield from self._train()
 
     def _train(self) -> Iterator[Event]:
+        self._stop()  # sets the clock
         self.budget.begin()
         yield self._start()
         saved, reported = self.budget.elapsed(), 0.0
@@ -165,7 +173,7 @@ class Trainer:
             "evaluated": self._evaluated,
             "heldout": self._heldout,
             "finished": self.finished,
-            "place": self.place.facts(),
+            "place": self._place_facts(),
         }
         return Checkpoint(self.step, self.learner.tensors(), facts)
 
@@ -189,13 +197,22 @@ class Trainer:
         self.budget.restore(facts, self.step, more=more)
         return [
             f"{name} was {facts['place'].get(name)} and is {now}: the last bits may differ"
-            for name, now in self.place.facts().items()
+            for name, now in self._place_facts().items()
             if facts["place"].get(name) != now
         ]
 
     def save(self) -> Saved:
         """Write a checkpoint into the run folder."""
-        return Saved(self.step, checkpoint.save(self.run, self.snapshot()))
+        found = self.snapshot()
+        if self.ranks.leads:
+            checkpoint.save(self.run, found)
+        return Saved(self.step, checkpoint.path_of(self.run, self.step))
+
+    def _place_facts(self) -> dict[str, str | int]:
+        return {**self.place.facts(), "ranks": self.ranks.size}
+
+    def _stop(self) -> str:
+        return self.ranks.agree(self._asked())
 
     def _start(self) -> Started:
         parameters = self.network.config.parameters(self.network.embedding.num_embeddings)
@@ -219,8 +236,8 @@ class Trainer:
 
     def _evaluate(self) -> Iterator[Evaluated]:
         """Score the validation part, and keep the weights if they are the best so far, unless stopped."""
-        start = time.perf_counter()
-        nats = self._validation.nats(self.network, self._stop)
+        start = self.budget.elapsed()
+        nats = self._validation.nats(self.network, self._asked)
         if nats is None:
             return
         self._evaluated, self._heldout = self.step, nats
@@ -230,7 +247,8 @@ class Trainer:
             self._keep(nats)
         else:
             self.best.stale += 1
-        self.budget.evaluation_seconds = time.perf_counter() - start
+        self._stop()  # sets the clock
+        self.budget.evaluation_seconds = self.budget.elapsed() - start
         rate = self.config.rate * self.rate_share * self.budget.schedule.rate(self.step)
         yield Evaluated(self.step, self.budget.elapsed(), self.characters, self._loss, nats, rate, better)
 
@@ -241,7 +259,8 @@ class Trainer:
             "nats": nats if math.isfinite(nats) else None,
             "characters": self.characters,
         }
-        folder.write_weights(self.run, self.network.to_weights(), metrics)
+        if self.ranks.leads:
+            folder.write_weights(self.run, self.network.to_weights(), metrics)
 
     def _roll_back(self, good: Checkpoint) -> RolledBack:
         """Back to the last evaluation, at half the rate; at most three times."""
@@ -253,7 +272,8 @@ class Trainer:
             )
         self.learner.load(good.tensors)
         self.step = good.step
-        checkpoint.drop_after(self.run, good.step)
+        if self.ranks.leads:
+            checkpoint.drop_after(self.run, good.step)
         self.characters = good.facts["characters"]
         self.retries += 1
         self.rate_share /= 2

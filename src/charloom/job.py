@@ -1,0 +1,55 @@
+"""Which of many processes this one is: what torchrun, or whoever starts them, says in the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from charloom.errors import UsageError
+
+NAMES = {
+    "rank": "RANK",
+    "size": "WORLD_SIZE",
+    "local_rank": "LOCAL_RANK",
+    "local_size": "LOCAL_WORLD_SIZE",
+    "restarts": "TORCHELASTIC_RESTART_COUNT",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Process `rank` of `size`; `local_rank` of `local_size` on this machine; started again `restarts` times.
+
+    `elastic` tells that torchrun watches over it.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
+    restarts: int = 0
+    elastic: bool = False
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that writes and prints."""
+        return self.rank == 0
+
+
+def here(environment: Mapping[str, str] | None = None) -> Job:
+    """What is said of the process we are. Raises UsageError for numbers that make no sense."""
+    given = os.environ if environment is None else environment
+    found = {}
+    for name, variable in NAMES.items():
+        if value := given.get(variable):
+            if not value.isdecimal():
+                raise UsageError(f"{variable} is {value!r} in the environment; it takes a number")
+            found[name] = int(value)
+    job = Job(**found, elastic="TORCHELASTIC_RUN_ID" in given)
+    if not job.rank < job.size:
+        raise UsageError(
+            f"RANK is {job.rank} and WORLD_SIZE {job.size} in the environment; ranks count from 0, so unset "
+            "them or give both"
+        )
+    return job

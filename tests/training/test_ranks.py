@@ -1,0 +1,190 @@
+"""Many processes train what one would: real processes, started by torchrun."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from pydoc_data.topics import topics
+from typing import Any
+
+import psutil
+import pytest
+import torch
+
+from charloom import run as runs
+from charloom.errors import UsageError
+from charloom.job import Job, here
+from charloom.model import folder
+from charloom.training import checkpoint
+from charloom.training.ranks import Ranks
+
+SETTINGS = (
+    "--hidden", "16", "--set", "model.dropout=0.2", "--set", "train.lanes=6", "--set", "train.window=16",
+    "--set", "train.precision=float32", "--set", "train.threads=1", "--set", "train.evaluate_steps=5",
+    "--set", "train.checkpoint_steps=5", "--set", "sample.length=20",
+)  # fmt: skip
+PATIENCE = 300  # seconds
+
+
+def test_alone_nothing_is_exchanged() -> None:
+    alone = Ranks()
+    with alone.joined():
+        flat = torch.ones(3)
+        assert alone.sum(flat) is flat
+        assert alone.agree("terminated") == "terminated"
+        assert alone.share({"a": 1}) == {"a": 1}
+        assert alone.total([1.0, 2.0]) == [1.0, 2.0]
+        assert alone.rows(7) == slice(0, 7)
+        alone.wait()
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 64])
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_each_row_has_one_owner(count: int, size: int) -> None:
+    owned = [list(range(count))[Ranks(Job(rank=rank, size=size)).rows(count)] for rank in range(size)]
+    assert [row for rows in owned for row in rows] == list(range(count))
+    assert max(map(len, owned)) - min(map(len, owned)) <= 1
+
+
+def test_what_the_environment_says() -> None:
+    assert here({}) == Job()
+    assert here({"RANK": "1", "WORLD_SIZE": "4", "TORCHELASTIC_RESTART_COUNT": "2"}) == Job(
+        rank=1, size=4, restarts=2
+    )
+    for wrong in ({"RANK": "4", "WORLD_SIZE": "4"}, {"RANK": "x"}, {"RANK": "1"}):
+        with pytest.raises(UsageError, match="RANK"):
+            here(wrong)
+
+
+def test_nobody_says_where_the_others_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with pytest.raises(UsageError, match="torchrun"), Ranks(Job(size=2)).joined():
+        pass
+
+
+ALONE = ("--standalone",)  # one machine
+SCRIPT = Path(__file__).parents[1] / "support" / "many.py"
+
+
+def torchrun(processes: int, *arguments: str, folder: Path, options: tuple[str, ...] = ALONE) -> Any:
+    """The real thing, on the loopback interface; its processes are a group of their own."""
+    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}", *options]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    return subprocess.Popen(
+        [*command, *arguments], cwd=folder, env=environment, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "topics.txt"
+    path.write_text("\n".join(topics[name] for name in sorted(topics))[:20_000], encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_many_processes(processes: int, text: Path, tmp_path: Path) -> None:
+    """Sums in order, resume to the bit, the steps that one process takes, agreement, and one that dies."""
+    started = torchrun(processes, str(SCRIPT), str(text), folder=tmp_path)
+    told, _ = started.communicate(timeout=PATIENCE)
+    done = re.findall(r"rank (\d) saw that another is gone", told)
+    assert sorted(map(int, done)) == list(range(processes - 1)), told
+
+
+def train(folder: Path, *arguments: str, processes: int = 2, options: tuple[str, ...] = ALONE) -> Any:
+    command = ("-m", "charloom", "train", "topics.txt", *SETTINGS, *arguments)
+    return torchrun(processes, *command, folder=folder, options=options)
+
+
+def weights(run: Path) -> dict[str, Any]:
+    return {name: array.tobytes() for name, array in folder.read(run).weights.items()}
+
+
+def workers(agent: int) -> dict[int, psutil.Process]:
+    """The training processes of an agent, by rank."""
+    found = {}
+    for process in psutil.Process(agent).children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            environment = process.environ()
+            if "RANK" in environment and "charloom" in process.cmdline():
+                found[int(environment["RANK"])] = process
+    return found
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+    return found
+
+
+def ended(started: Any, code: int = 0) -> str:
+    told: str = started.communicate(timeout=PATIENCE)[0]
+    assert started.returncode == code, told
+    return told
+
+
+STEPS = ("--steps", "400")
+
+
+@pytest.mark.slow
+def test_one_dies_and_the_run_goes_on(text: Path, tmp_path: Path) -> None:
+    """torchrun starts all anew; they go on from the last checkpoint, and end as if nothing had happened."""
+    ended(train(tmp_path, "--out", "whole", *STEPS))
+    started = train(tmp_path, "--out", "part", *STEPS, options=("--standalone", "--max-restarts=1"))
+    until(lambda: list((tmp_path / "part" / "checkpoints").glob("step-*")))
+    workers(started.pid)[1].kill()
+    told = ended(started)
+    assert "rank 0: another rank is gone" in told
+    assert weights(tmp_path / "part") == weights(tmp_path / "whole")
+    steps = [record["step"] for record in runs.records(tmp_path / "part" / runs.METRICS)]
+    assert steps == sorted(set(steps))
+
+
+@pytest.mark.slow
+def test_a_machine_dies_and_comes_back(text: Path, tmp_path: Path) -> None:
+    """Two agents on one machine stand for two machines; one is killed with its process, and started anew."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+
+    def agent() -> Any:
+        options = (
+            "--nnodes=2", "--max-restarts=3", "--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{port}",
+            "--rdzv-id=here", "--local-addr=127.0.0.1", "--rdzv-conf=join_timeout=120,last_call_timeout=1",
+        )  # fmt: skip
+        return train(tmp_path, "--out", "part", *STEPS, processes=1, options=options)
+
+    ended(train(tmp_path, "--out", "whole", *STEPS))
+    first = agent()
+    second = agent()
+    until(lambda: list((tmp_path / "part" / "checkpoints").glob("step-*")))
+    os.killpg(second.pid, signal.SIGKILL)
+    for process in workers(second.pid).values() if psutil.pid_exists(second.pid) else ():
+        process.kill()
+    second.communicate()
+    second = agent()
+    ended(first), ended(second)
+    assert weights(tmp_path / "part") == weights(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_a_signal_ends_all_after_a_checkpoint(text: Path, tmp_path: Path) -> None:
+    started = train(tmp_path, "--out", "part", "--steps", "100000")
+    until(lambda: list((tmp_path / "part" / "checkpoints").glob("step-*")))
+    started.terminate()
+    told = started.communicate(timeout=PATIENCE)[0]
+    assert "Terminated after" in told
+    found = checkpoint.latest(tmp_path / "part")[0]
+    assert found is not None
+    assert f"{found.step:,} steps" in told
