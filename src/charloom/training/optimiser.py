@@ -18,7 +18,7 @@ ROUNDS = 3  # of the five usual: no worse in any text we tried, and a tenth of a
 
 
 def orthogonalised(blocks: Tensor) -> Tensor:
-    """The nearest (semi-)orthogonal matrix to each (N, M, K) block, nearly: large singular values come near one.
+    """Near the nearest (semi-)orthogonal matrix to each (N, M, K) block: large singular values come near one.
 
     A few Newton–Schulz rounds X ← aX + (bA + cA²)X with A = XXᵀ, in bfloat16 (Jordan et al., "Muon: an
     optimizer for hidden layers in neural networks", 2024).
