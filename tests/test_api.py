@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import charloom
-from charloom import api, run, settings
+from charloom import api, run, settings, verdict
 from charloom.errors import DataError, MissingExtraError, ModelError, RunError, UsageError
 from charloom.model import folder
 from charloom.model.config import ModelConfig
@@ -297,3 +297,41 @@ def test_a_prompt_takes_the_form_that_the_text_was_brought_into(tmp_path: Path) 
     assert kept.model.encode(apart).tolist() != kept.model.encode(together).tolist()
     assert composed.generate(apart, seed=3) == composed.generate(together, seed=3)
     assert composed.score(apart).nats == composed.score(together).nats
+
+
+def test_going_on_from_a_model_with_a_larger_alphabet(book: Path, tmp_path: Path) -> None:
+    """Old ids stay, new rows are learned, sizes are the model's; it resumes, and knows what was held out."""
+    training(book, out=tmp_path / "first", steps=24, **TINY)
+    second = tmp_path / "second.txt"
+    second.write_text("€ and ß, " * 900, encoding="utf-8")
+    options = {key: value for key, value in TINY.items() if key not in ("hidden", "embedding")}
+    events = training(second, out=tmp_path / "on", steps=24, start=str(tmp_path / "first"), **options)
+    first, on = folder.read(tmp_path / "first"), folder.read(tmp_path / "on")
+    assert on.vocabulary.tokens[: len(first.vocabulary)] == first.vocabulary.tokens
+    assert {"€", "ß"} <= set(on.vocabulary.tokens) - set(first.vocabulary.tokens)
+    assert (on.config.hidden, on.config.embedding) == (12, 6)
+    assert on.provenance["from"]["corpora"] == first.provenance["corpora"]
+    evaluated = [event for event in events if isinstance(event, Evaluated)]
+    assert evaluated[-1].nats < evaluated[0].nats
+
+    more = training(file=tmp_path / "on" / run.CONFIG, resume=tmp_path / "on", steps=8, more=True)
+    assert next(event for event in more if isinstance(event, Started)).step == 24
+    assert folder.read(tmp_path / "on").vocabulary == on.vocabulary
+    assert not verdict.own_text(tmp_path / "on", on).seen
+    assert verdict.other_text(tmp_path / "on", on, [str(book)]).seen  # the first model was trained on it
+
+    with pytest.raises(UsageError, match="hidden is 20"):
+        training(
+            second, out=tmp_path / "no", steps=1, start=str(tmp_path / "first"), **{**TINY, "hidden": 20}
+        )
+    with pytest.raises(ModelError, match="nowhere"):
+        training(second, out=tmp_path / "no", steps=1, start=str(tmp_path / "nowhere"), **options)
+    assert not (tmp_path / "no").exists()
+
+
+def test_the_same_text_cut_anew_is_not_held_out(book: Path, tmp_path: Path) -> None:
+    training(book, out=tmp_path / "first", steps=2, **TINY)
+    for name, fractions, seen in (("same", (90, 5, 5), False), ("other", (50, 25, 25), True)):
+        path = tmp_path / name
+        training(book, out=path, steps=2, start=str(tmp_path / "first"), fractions=fractions, **TINY)
+        assert verdict.own_text(path, folder.read(path)).seen is seen

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from charloom import finetuning
 from charloom import job as jobs
 from charloom import run as runs
 from charloom import settings as settings_room
@@ -20,6 +21,7 @@ from charloom.model import card, folder
 from charloom.model.config import ModelConfig
 from charloom.model.durable import replace_file
 from charloom.model.folder import Model, Weights
+from charloom.model.growth import grown
 from charloom.runtime.generator import Generator, Sample
 from charloom.runtime.options import SamplerConfig
 from charloom.settings import Settings
@@ -203,19 +205,31 @@ def _training(
         settings.build(section)
     if out and leads:
         runs.check(out, overwrite=overwrite)
+    begun = folder.read(resume) if resume else finetuning.model(settings)
+    goes_on = begun and settings.values("train").get("start")  # from another model's weights
+    if begun and goes_on:
+        settings = finetuning.sized(settings, begun)
     data = settings.build("data")
     lesson = settings.preset == "lesson"
 
     def prepared() -> Corpus:
-        return corpus_room.prepare(settings.corpus, data, specials=not lesson, stdin=stdin, progress=progress)
+        return corpus_room.prepare(
+            settings.corpus,
+            data,
+            specials=bool(begun.vocabulary.specials) if begun else not lesson,
+            vocabulary=begun.vocabulary if begun and goes_on else None,
+            grows=not resume,
+            stdin=stdin,
+            progress=progress,
+        )
 
     corpus = ranks.one_first(prepared) if ranks else prepared()
     if ranks:
         ranks.require_same("text", corpus.provenance["corpora"])
-    if resume and leads:
+    if resume and begun and leads:
         from charloom.verdict import require_same
 
-        require_same(resume, folder.read(resume), corpus)
+        require_same(resume, begun, corpus)
     from charloom import reporting
     from charloom.training import auto, checkpoint
     from charloom.training.events import Evaluated, Finished, SampleDue, Warned
@@ -241,7 +255,8 @@ def _training(
         replace_file(run / runs.CONFIG, settings_room.write(settings, resolved, choice.reasons))
 
     try:
-        trainer = Trainer(corpus, model_config, train_config, run, stop=stop, ranks=ranks)
+        weights = grown(begun, model_config, corpus.vocabulary) if begun and not resume else None
+        trainer = Trainer(corpus, model_config, train_config, run, weights=weights, stop=stop, ranks=ranks)
         if resume:
             found, passed = checkpoint.latest(run) if leads else (None, [])
             if found is None and leads:
@@ -254,13 +269,14 @@ def _training(
             if leads:
                 runs.trim(run, found.step)
         elif leads:
+            provenance = {**corpus.provenance, **(finetuning.told(settings, begun) if begun else {})}
             folder.create(
                 run,
                 config=model_config,
                 vocabulary=corpus.vocabulary,
-                card=card.write(model_config, corpus.vocabulary, corpus.provenance),
+                card=card.write(model_config, corpus.vocabulary, provenance),
                 sampling={key: getattr(sampling, key) for key in settings_room.SAMPLE_KEYS},
-                provenance=corpus.provenance,
+                provenance=provenance,
             )
             write_settings()
             nothing = {"step": 0, "nats": None, "characters": 0}

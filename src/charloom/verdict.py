@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from charloom import finetuning, settings
 from charloom import run as runs
-from charloom import settings
 from charloom.errors import DataError, ModelError
 from charloom.insight import baselines as ground
 from charloom.insight import evaluation
@@ -68,7 +68,7 @@ def own_text(path: Path, model: Model, part: PartName = "test", *, progress: Rep
         raise DataError(
             f"{path}: its {part} part is empty (fractions {shares}); name another --part or a FILE"
         )
-    return Text(f"the {part} part of {corpus.name}", found, corpus.train, part == "train")
+    return Text(f"the {part} part of {corpus.name}", found, corpus.train, part == "train" or _mixed(model))
 
 
 def other_text(
@@ -104,7 +104,9 @@ def other_text(
             train = _own_corpus(path, model, progress).train
         except DataError:  # the baselines will do without
             train = None
-    return Text(corpus.name, corpus.train, train, bool(_hashes(corpus.provenance) & _hashes(provenance)))
+    return Text(
+        corpus.name, corpus.train, train, bool(_hashes(corpus.provenance) & finetuning.hashes(provenance))
+    )
 
 
 def judge(
@@ -152,7 +154,11 @@ def _own_corpus(run: Path, model: Model, progress: Report) -> Corpus:
         raise DataError(f"{run}: its text came through standard input and is gone; name a FILE to score")
     try:
         corpus = corpus_room.prepare(
-            chosen.corpus, chosen.build("data"), specials=bool(model.vocabulary.specials), progress=progress
+            chosen.corpus,
+            chosen.build("data"),
+            specials=bool(model.vocabulary.specials),
+            vocabulary=model.vocabulary if chosen.values("train").get("start") else None,
+            progress=progress,
         )
     except DataError as error:
         gone = [name for name in chosen.corpus if not catalog.known(name) and not Path(name).exists()]
@@ -170,6 +176,13 @@ def _is_table(name: str) -> bool:
     if catalog.known(name):
         return catalog.find(name).documents == "row"
     return Source(Path(name), name).kind != "text"
+
+
+def _mixed(model: Model) -> bool:
+    """Whether the model began as one that was trained on the same text, cut in another way."""
+    before = model.provenance.get("from", {})
+    again = finetuning.hashes(before) & _hashes(model.provenance)
+    return bool(again) and before.get("split") != model.provenance["split"]
 
 
 def _hashes(provenance: Mapping[str, Any]) -> set[str]:

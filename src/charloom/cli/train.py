@@ -32,6 +32,13 @@ NEWEST = "newest"
 @click.option("--hidden", type=int, metavar="N", help="Hidden size.  [default: what the budget can train]")
 @data_options
 @click.option(
+    "--from",
+    "start",
+    type=click.Path(),
+    metavar="MODEL",
+    help="Go on from this model's weights; its alphabet grows.",
+)
+@click.option(
     "--resume",
     is_flag=False,
     flag_value=NEWEST,
@@ -168,6 +175,7 @@ def _check_resume(
     allowed = ("minutes", "epochs", "steps", "device")
     named = {"CORPUS": corpus, "--out": out, "--preset": preset, "--config": config, "--set": sets}
     named |= {f"--{name}": value for name, value in flags.items() if name not in allowed}
+    named["--from"] = named.pop("--start")
     if wrong := [name for name, value in named.items() if value not in (None, "", ())]:
         raise UsageError(f"--resume goes on with a run as it was started; leave {' and '.join(wrong)} out")
 

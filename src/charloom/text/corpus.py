@@ -79,6 +79,7 @@ def prepare(
     *,
     specials: bool = True,
     vocabulary: Vocabulary | None = None,
+    grows: bool = False,
     stdin: BinaryIO | None = None,
     progress: Report = lambda _: None,
 ) -> Corpus:
@@ -86,7 +87,7 @@ def prepare(
 
     `corpora` are paths, globs, folders, "-" (`stdin`) or names of the catalog; none means "python-docs".
     Without `specials` the vocabulary has no specials, and holds the characters of all parts. With
-    `vocabulary`, that of a model, the ids are that model's.
+    `vocabulary`, that of a model, the ids are that model's; where it `grows`, what it lacks is appended.
 
     Raises DataError for a text that cannot be read as asked, DownloadError, MissingExtraError.
     """
@@ -101,7 +102,7 @@ def prepare(
         spool = Path(tempfile.mkdtemp(prefix="new-", dir=root))
         try:
             return _prepare(
-                list(corpora) or [DEFAULT], data, specials, vocabulary, stdin, progress, root, spool
+                list(corpora) or [DEFAULT], data, specials, vocabulary, grows, stdin, progress, root, spool
             )
         finally:
             shutil.rmtree(spool, ignore_errors=True)
@@ -117,6 +118,7 @@ def _prepare(
     data: DataConfig,
     specials: bool,
     vocabulary: Vocabulary | None,
+    grows: bool,
     stdin: BinaryIO | None,
     progress: Report,
     root: Path,
@@ -133,14 +135,18 @@ def _prepare(
         hashes.append(collection.sha256(progress, done, total))
         done += collection.size()
     beside = [_sha256(path) for c in collections + held_out for path in _beside(c, data)]
-    key = _key(collections + held_out, hashes + beside, len(held_out), data, specials, vocabulary)
+    key = _key(collections + held_out, hashes + beside, len(held_out), data, specials, vocabulary, grows)
     folder = root / key
     meta = _valid(folder)
     if meta is None:
         entry = spool / "entry"
         entry.mkdir()
         reading = read(collections, held_out, data, entry, specials, progress)
-        vocabulary = vocabulary or _vocabulary(reading, data, specials, collections[0].sources[0].label)
+        if vocabulary is None:
+            vocabulary = _vocabulary(reading, data, specials, collections[0].sources[0].label)
+        elif grows:
+            more = _specials(reading.mode, data) if vocabulary.specials else ()
+            vocabulary = vocabulary.extended(reading.characters, more)
         _write_entry(entry, reading, vocabulary, progress)
         meta = _publish(entry, folder)
     named = [_provenance(c, sha) for c, sha in zip(collections + held_out, hashes, strict=True)]
@@ -216,6 +222,7 @@ def _key(
     data: DataConfig,
     specials: bool,
     vocabulary: Vocabulary | None,
+    grows: bool,
 ) -> str:
     """What decides the ids, hashed: contents, settings, and the versions of our format and of Unicode."""
     decisive = asdict(data) | {"validation": held_out}
@@ -223,7 +230,7 @@ def _key(
         ([source.kind + source.packed for source in c.sources], c.entry.name if c.entry else "")
         for c in collections
     ]
-    given = vocabulary.to_json() if vocabulary else None
+    given = [vocabulary.to_json(), grows] if vocabulary else None
     text = json.dumps(
         [FORMAT, unicodedata.unidata_version, decisive, specials, given, hashes, kinds], sort_keys=True
     )

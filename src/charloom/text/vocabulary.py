@@ -153,12 +153,10 @@ class Vocabulary:
         """A decoder for ids that arrive piece by piece."""
         return Decoder(self)
 
-    def extended(self, text: str) -> Vocabulary:
-        """The same with the new characters of `text` appended; every old id stays."""
-        if self.unit == "byte":
-            return self
-        known = set(self.characters)
-        return Vocabulary("char", (*self.tokens, *(c for c in dict.fromkeys(text) if c not in known)))
+    def extended(self, characters: Iterable[str], specials: Sequence[str] = ()) -> Vocabulary:
+        """The same with what is new among these appended; every old id stays."""
+        more = characters if self.unit == "char" else ()
+        return Vocabulary(self.unit, tuple(dict.fromkeys((*self.tokens, *more, *map(Special, specials)))))
 
     def to_json(self) -> dict[str, Any]:
         """What vocab.json holds: a format version, the unit, and every id in order."""

@@ -32,6 +32,7 @@ class TrainConfig:
     layout: Layout = "auto"  # lanes; documents if they have conditions or sources; others are the lesson's
     lanes: int = 64  # rows a step: enough to fill two cores' matrix units
     window: int = 64  # characters a row and step: longer learns no more here and steps less often
+    start: str = ""  # a model folder whose weights it goes on from; empty: new weights
     seed: int = 0  # data order, dropout and first weights come from it alone
     precision: Precision = "auto"  # bfloat16 where the processor multiplies it, after a self-check
     device: Device = "auto"  # a GPU where torch sees one

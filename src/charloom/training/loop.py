@@ -12,6 +12,7 @@ import torch
 from charloom.errors import DivergedError
 from charloom.model import folder
 from charloom.model.config import ModelConfig
+from charloom.model.folder import Weights
 from charloom.text.corpus import Corpus
 from charloom.training import checkpoint, device
 from charloom.training.budget import Budget
@@ -51,6 +52,7 @@ class Best:
 
 class Trainer:
     """One run. `train()` yields its events; `stop` may name a reason to end early after any step.
+    It begins with `weights`, where they are given.
 
     The network, optimiser and carried state after step s depend on the corpus, the settings and s alone:
     dropout and data order are drawn from (seed, step). Raises DataError for a text too short for the
@@ -64,6 +66,7 @@ class Trainer:
         config: TrainConfig,
         run: Path,
         *,
+        weights: Weights | None = None,
         stop: Callable[[], str] = lambda: "",
         ranks: Ranks | None = None,
     ) -> None:
@@ -77,6 +80,8 @@ class Trainer:
         self.budget = Budget(config, self.layout.steps_per_epoch, self.ranks.clock)
         generator = torch.Generator().manual_seed(config.seed)
         self.network = Network(model, len(corpus.vocabulary), generator).to(self.place.device)
+        if weights is not None:
+            self.network.load_weights(weights)
         self.learner = Learner(
             self.network, Optimiser(self.network, config), self.place, config.seed, self.ranks
         )

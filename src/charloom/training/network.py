@@ -191,11 +191,10 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def load_weights(self, weights: Weights) -> None:
-        """Take over the weights of a model folder of the same shape."""
+        """Take over the weights of a model folder of the same shape; what it lacks stays as it is."""
         ours = {folder: name for name, folder in self._names().items()}
-        self.load_state_dict(
-            {ours.get(name, name): torch.from_numpy(np.array(value)) for name, value in weights.items()}
-        )
+        given = {ours.get(name, name): torch.from_numpy(np.array(value)) for name, value in weights.items()}
+        self.load_state_dict({**self.state_dict(), **given})
 
     def _names(self) -> dict[str, str]:
         """What the folder calls the conditions' weights; torch takes no dots, so here they have numbers."""

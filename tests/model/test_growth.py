@@ -1,0 +1,58 @@
+"""A grown model says of old text what it said before."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from charloom.errors import UsageError
+from charloom.model.config import ModelConfig
+from charloom.model.folder import Model
+from charloom.model.growth import grown
+from charloom.runtime.generator import Generator
+from charloom.text.condition import Condition
+from charloom.text.vocabulary import BOS, BYTE, EOS, Vocabulary
+
+
+def model(config: ModelConfig, vocabulary: Vocabulary) -> Model:
+    random = np.random.default_rng(0)
+    weights = {
+        name: random.normal(0, 0.3, shape).astype(np.float32)
+        for name, shape in config.weight_shapes(len(vocabulary)).items()
+    }
+    if not config.embedding:
+        weights["embedding.weight"] = np.eye(len(vocabulary), dtype=np.float32)
+    return Model(config=config, vocabulary=vocabulary, weights=weights)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("embedding", [0, 5])
+@pytest.mark.parametrize("specials", [(), (BOS, BYTE)])
+def test_old_ids_keep_their_rows(cell, embedding, specials) -> None:
+    config = ModelConfig(cell=cell, hidden=8, embedding=embedding)
+    before = model(config, Vocabulary.from_text("abc ", specials))
+    vocabulary = before.vocabulary.extended("cadé", (BOS, EOS))
+    assert vocabulary.tokens[: len(before.vocabulary)] == before.vocabulary.tokens
+    weights = grown(before, config, vocabulary)
+    assert {name: value.shape for name, value in weights.items()} == config.weight_shapes(len(vocabulary))
+    after = Model(config=config, vocabulary=vocabulary, weights=weights)
+    ids = before.vocabulary.encode("a cab" + ("é" if specials else ""))
+    ids = before.vocabulary.rows(ids)
+    old, new = (Generator(each).logits(ids)[0] for each in (before, after))
+    np.testing.assert_allclose(new[:, : len(before.vocabulary)], old, atol=1e-6)
+    if specials:  # what is new begins as <byte>, which stood for it
+        stand_in = old[:, [before.vocabulary.byte]]
+        added = new[:, len(before.vocabulary) :]
+        np.testing.assert_allclose(added, np.broadcast_to(stand_in, added.shape), atol=1e-6)
+
+
+def test_conditions_that_are_missing_are_told() -> None:
+    with_condition = ModelConfig(
+        hidden=4,
+        embedding=2,
+        conditions=(Condition(name="genre", kind="label", values=("a", "b"), counts=(1, 1)),),
+    )
+    before = model(with_condition, Vocabulary.from_text("ab"))
+    with pytest.raises(UsageError, match="condition genre"):
+        grown(before, ModelConfig(hidden=4, embedding=2), before.vocabulary)
+    assert grown(before, with_condition, before.vocabulary).keys() == before.weights.keys()
