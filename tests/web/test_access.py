@@ -10,6 +10,7 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page, expect
 
 from charloom.model.folder import Model
+from charloom.text.condition import Condition
 
 Open = Callable[..., Page]
 MakeFolder = Callable[..., tuple[Path, Model]]
@@ -26,8 +27,15 @@ def fill(page: Page, text: str = 'KING:\nthe "rain" (is) cold') -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing(open_page: Open, make_folder: MakeFolder, scheme: str) -> None:
-    page = open_page(source=make_folder(layers=2, sampling={"length": 20})[0], color_scheme=scheme)
+    conditions = (
+        Condition(name="class", kind="label", values=("odd", "even"), counts=(5, 3)),
+        Condition(name="image", kind="array", size=9),
+    )
+    specials = ("<bos>", "<eos>", "<sep>", "<byte>")
+    source, _ = make_folder(layers=2, sampling={"length": 20}, conditions=conditions, specials=specials)
+    page = open_page(source=source, color_scheme=scheme)
     page.evaluate(AXE_SCRIPT)
+    page.locator("#source").fill("to")
     fill(page)
     page.locator("summary").click()
     page.locator("#sure").check()
@@ -37,6 +45,11 @@ def test_axe_finds_nothing(open_page: Open, make_folder: MakeFolder, scheme: str
     for view in VIEWS:
         page.locator(f"#tab-{view}").click()
         page.wait_for_timeout(300)
+        if view == "write":
+            box = page.locator("#tint span").nth(2).bounding_box()
+            assert box
+            page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+            expect(page.locator("#peek")).to_be_visible()
         found = page.evaluate("() => axe.run()")
         assert [(v["id"], [n["html"] for n in v["nodes"]]) for v in found["violations"]] == [], view
         assert found["passes"]
@@ -44,9 +57,13 @@ def test_axe_finds_nothing(open_page: Open, make_folder: MakeFolder, scheme: str
 
 @pytest.mark.parametrize("width", [320, 1920])
 def test_nothing_runs_out_of_the_screen(open_page: Open, make_folder: MakeFolder, width: int) -> None:
+    conditions = (
+        Condition(name="class" * 30, kind="label", values=("odd" * 60,), counts=(5,)),
+        Condition(name="image", kind="array", size=64),
+    )
     card = f"# {'long' * 40}\n\n    {'code' * 60}\n"
     page = open_page(
-        source=make_folder(layers=2, card=card)[0],
+        source=make_folder(layers=2, card=card, conditions=conditions)[0],
         name="name" * 30,
         viewport={"width": width, "height": 700},
         locale="es",

@@ -71,6 +71,30 @@ def test_it_stops_and_goes_on(open_page: Open, make_folder: MakeFolder) -> None:
     assert len(write(page)) == len(stopped) + 10
 
 
+def test_a_long_text_shows_how_far_it_is_read_and_stops_at_once(
+    open_page: Open, make_folder: MakeFolder
+) -> None:
+    page = open_page(source=make_folder(hidden=400)[0])
+    text = "the rain is cold to me " * 2000  # minutes of reading
+    page.locator("#text").fill(text)
+    bar = page.get_by_role("progressbar", name="Reading the text")
+    expect(bar).to_be_visible()
+    share = float(bar.get_attribute("value") or 0)
+    assert 0 < share < 0.5
+    page.locator("#write").click()
+    page.locator("#stop").click()
+    expect(page.locator("#write")).to_be_visible()
+    expect(page.locator("#status")).to_have_text(re.compile("^0 characters"))
+    assert page.locator("#text").input_value() == text
+
+
+def test_a_reload_keeps_the_text(open_page: Open) -> None:
+    page = open_page()
+    page.locator("#text").fill("the rain")
+    page.reload()
+    expect(page.locator("#text")).to_have_value("the rain")
+
+
 def test_variants_stand_side_by_side(open_page: Open, make_folder: MakeFolder) -> None:
     source, model = make_folder(sampling={"length": 40})
     page = open_page(source=source)

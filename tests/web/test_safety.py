@@ -11,6 +11,7 @@ from playwright.sync_api import Error, Page, expect
 
 from charloom.export.bundle import WEB, bundle
 from charloom.model.folder import Model
+from charloom.text.condition import Condition
 from charloom.text.vocabulary import Vocabulary
 
 Open = Callable[..., Page]
@@ -24,11 +25,14 @@ def test_hostile_names_texts_and_cards_stay_text(open_page: Open, make_folder: M
     source, _ = make_folder(
         vocabulary=vocabulary,
         card=f"# {HOSTILE}\n\n- {HOSTILE}\n\n    {HOSTILE}\n\n{HOSTILE}",
+        conditions=(Condition(name=HOSTILE, kind="label", values=(HOSTILE, "b"), counts=(1, 1)),),
         provenance={"corpora": [{"name": HOSTILE}], "characters": 1},
     )
     page = open_page(source=source, name=HOSTILE)
     assert page.title() == HOSTILE
     assert page.locator("h1").text_content() == HOSTILE
+    assert page.locator("#given label").text_content() == HOSTILE
+    page.locator("#given select").select_option(HOSTILE)
     page.locator("#text").fill("<img src=a onerror=alert(1)>")
     page.locator("#sure").check()
     page.locator("#count").fill("2")

@@ -2,19 +2,21 @@
  * The model in a Worker, so that the page never waits for it.
  *
  * Each message {job, ask, …} is answered by any number of {job, part} and one {job, result} or {job, error}.
+ * Between them {share} tells how much of a long text has been read.
  */
 
 import { Model } from "./model.js";
 import { Reader } from "./reader.js";
 
 const SLICE = 12; // milliseconds of work after which other messages get their turn
+const LONG = 400; // milliseconds of reading after which the page hears how far it has come
 
 let model;
 let reader;
 let begun; // as JSON, what the reader's texts begin with
 let reading = Promise.resolve();
 let sliceEnd = 0;
-const stopped = new Set();
+const stops = new Map(); // of the jobs that write, what ends them
 
 const ANSWERS = {
   /** Load the model, and tell what it is; `weights` is an ArrayBuffer, or base64 of one. */
@@ -27,16 +29,18 @@ const ANSWERS = {
 
   /** Write `variants` texts after `text` at once; a part is a piece for each, the result tells why each ended. */
   async write({ text, given, options, variants }, job) {
-    const state = await read(text, given, () => reader.at(reader.characters.length));
-    const streams = Array.from({ length: variants }, (_, stream) => model.stream({ ...options, stream, state }));
-    const reasons = streams.map(() => "stopped");
+    let stopped = false;
+    const stop = new Promise((resolve) => stops.set(job, () => resolve((stopped = true))));
+    const state = await Promise.race([read(text, given, () => reader.at(reader.characters.length)), stop]);
+    const reasons = new Array(variants).fill("stopped");
+    const streams = stopped ? [] : reasons.map((_, stream) => model.stream({ ...options, stream, state }));
     const running = new Set(streams.keys());
-    let written = streams.map(() => "");
+    let written = reasons.map(() => "");
     const deliver = () => {
       postMessage({ job, part: written });
-      written = streams.map(() => "");
+      written = reasons.map(() => "");
     };
-    while (running.size && !stopped.has(job)) {
+    while (running.size && !stopped) {
       for (const variant of running) {
         const { value, done } = streams[variant].next();
         if (done) [reasons[variant]] = [value, running.delete(variant)];
@@ -45,13 +49,13 @@ const ANSWERS = {
       await breathe(deliver);
     }
     deliver();
-    stopped.delete(job);
+    stops.delete(job);
     return reasons;
   },
 
-  /** End the writing of another job. */
+  /** End the writing of another job, be it that its text is still being read. */
   stop({ writing }) {
-    stopped.add(writing);
+    stops.get(writing)?.();
   },
 
   /** Nats of each character of `text`. */
@@ -88,7 +92,10 @@ addEventListener("message", async ({ data: { job, ask, ...about } }) => {
 function read(text, given, look) {
   const mine = reading.then(async () => {
     if (JSON.stringify(given) !== begun) [reader, begun] = [new Reader(model, given), JSON.stringify(given)];
-    for (const _ of reader.read(text)) await breathe();
+    const tell = () => performance.now() > long && postMessage({ share: reader.nats.length / reader.characters.length });
+    const long = performance.now() + LONG;
+    for (const _ of reader.read(text)) await breathe(tell);
+    if (performance.now() > long) postMessage({ share: 1 });
     return look();
   });
   reading = mine.catch(() => {}); // whoever asked hears of it

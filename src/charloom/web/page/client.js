@@ -1,13 +1,14 @@
 /** The page's end of the line to the model in its Worker. */
 
 export class Client {
-  /** `source` is the Worker's script; `onFailure` hears if it cannot run. */
-  constructor(source, onFailure) {
+  /** `source` is the Worker's script; `onFailure` hears if it cannot run, `onShare` how far a long text is read. */
+  constructor(source, onFailure, onShare) {
     this.waiting = new Map();
     this.jobs = 0;
     this.worker = new Worker(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
     this.worker.onerror = onFailure;
-    this.worker.onmessage = ({ data: { job, part, result, error } }) => {
+    this.worker.onmessage = ({ data: { job, part, result, error, share } }) => {
+      if (share !== undefined) return onShare(share);
       const { onPart, resolve, reject } = this.waiting.get(job);
       if (part) return onPart(part);
       this.waiting.delete(job);

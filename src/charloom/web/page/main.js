@@ -7,6 +7,7 @@ import { Editor } from "./editor.js";
 import { $ } from "./elements.js";
 import { Given } from "./given.js";
 import { Inside } from "./inside.js";
+import { keep, kept } from "./kept.js";
 import { LANGUAGES, language, number, percent, say, speak } from "./languages.js";
 import { Peek } from "./peek.js";
 import { source } from "./source.js";
@@ -14,6 +15,7 @@ import { Units } from "./units.js";
 import { Write } from "./write.js";
 
 const VIEWS = ["write", "inside", "about"];
+const TEXT = "charloom-text";
 const SETTLE = 120; // milliseconds without a change after which what hangs on the text is looked up
 
 class Page {
@@ -25,7 +27,11 @@ class Page {
     this.ready = false;
     this.said = ["loading", {}];
     document.title = $("name").textContent = about.name;
-    this.client = new Client($("worker").textContent, () => this.notice(say("no_worker")));
+    const share = (read) => {
+      $("reading").value = read;
+      $("reading").hidden = read === 1;
+    };
+    this.client = new Client($("worker").textContent, () => this.notice(say("no_worker")), share);
     this.editor = new Editor($("text"), $("tint"), normaliser(about.config));
     this.given = new Given(this);
     this.write = new Write(this);
@@ -38,11 +44,13 @@ class Page {
     }
     this.editor.addEventListener("text", () => this.settle());
     this.editor.addEventListener("cursor", () => this.settle());
+    this.editor.addEventListener("text", () => keep(TEXT, this.editor.text));
+    this.editor.set(kept(TEXT) ?? "", false);
     this.makeTabs();
     this.temperature = about.sampling.temperature ?? 1;
     $("language").onchange = () => this.speak($("language").value);
     this.speak(language());
-    document.querySelector("main").hidden = $("views").hidden = false;
+    $("room").hidden = $("views").hidden = false;
     this.editor.grow();
   }
 

@@ -1,10 +1,11 @@
 /** Where the model comes from: the page's own file, or the server that sent the page. */
 
 import { $ } from "./elements.js";
+import { keep, kept } from "./kept.js";
 import { say } from "./languages.js";
 
 const FOLDER = "model/"; // beside the page, as the server has it
-const KEPT = "charloom-key"; // in the tab's own storage: a reload does not ask again, a closed tab forgets
+const KEY = "charloom-key";
 
 /** Its `about()` is a promise of {served, name, config, vocabulary, sampling, card, curve}, its `weights()` of the file. */
 export function source() {
@@ -29,10 +30,10 @@ class Served {
   constructor() {
     const given = new URLSearchParams(location.hash.slice(1)).get("key");
     if (given) {
-      sessionStorage.setItem(KEPT, given);
+      keep(KEY, given);
       history.replaceState(null, "", location.pathname + location.search); // an address is copied and shown about
     }
-    this.key = sessionStorage.getItem(KEPT);
+    this.key = given ?? kept(KEY);
   }
 
   async about() {
@@ -72,7 +73,7 @@ class Served {
       if (response.ok) return response;
       if (response.status !== 401) throw new Error(refused(path, response));
       this.key = await asked(this.key !== null);
-      sessionStorage.setItem(KEPT, this.key);
+      keep(KEY, this.key);
     }
   }
 
@@ -106,15 +107,15 @@ function records(text) {
 
 /** The key that somebody types; `again` where the one before was refused. */
 function asked(again) {
-  const [form, field, told] = ["ask", "key", "key-told"].map($);
-  form.hidden = false;
+  const [place, form, field, told] = ["ask", "ask-form", "key", "key-told"].map($);
+  place.hidden = false;
   told.textContent = say(again ? "key_wrong" : "key_asked");
   field.value = "";
   field.focus();
   return new Promise((resolve) => {
     form.onsubmit = (event) => {
       event.preventDefault();
-      form.hidden = true;
+      place.hidden = true;
       resolve(field.value.trim());
     };
   });

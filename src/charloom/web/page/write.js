@@ -101,7 +101,8 @@ export class Write {
       const asked = { text: editor.text, given: page.given.value, options, variants };
       const ended = await page.client.ask("write", asked, { onPart, onJob });
       const rate = number(Math.round(count / ((performance.now() - began) / 1000)));
-      const name = count === 0 ? "wrote_nothing" : ended.includes("eos") ? "wrote_eos" : "wrote";
+      const nothing = count === 0 && ended.includes("eos");
+      const name = nothing ? "wrote_nothing" : ended.includes("eos") ? "wrote_eos" : "wrote";
       page.status(name, { count: number(count), rate, seed: options.seed });
       if (!$("keep").checked) $("seed").value = (options.seed + 1) % 2 ** 32;
     } catch (error) {
