@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.sync_api import BrowserContext, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from charloom.export import html
 from charloom.model.folder import Model
@@ -111,3 +113,28 @@ def test_its_policy_lets_it_ask_its_own_server_alone() -> None:
     assert "default-src 'none'" in policy[0]
     assert "connect-src 'self';" in policy[0]
     assert "unsafe" not in policy[0]
+
+
+def test_the_real_server_s_page_writes_and_asks_nobody_else(
+    browser: Browser, make_folder: MakeFolder
+) -> None:
+    source, model = make_folder(sampling={"length": 40})
+    command = [sys.executable, "-m", "charloom", "serve", str(source), "--host", "0.0.0.0", "--port", "0"]
+    context = browser.new_context(locale="en-GB")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            assert process.stdout is not None
+            found = re.search(r"http://[^:]*:(\d+)(/#key=\S+)", process.stdout.readline().decode())
+            assert found
+            page = context.new_page()
+            asked: list[str] = []
+            context.on("request", lambda request: asked.append(request.url))
+            page.goto(f"http://127.0.0.1:{found[1]}{found[2]}")
+            assert write(page) == Generator(model).sample("", settings=SamplerConfig(length=40)).text
+            assert page.title() == source.name
+            assert all(url.startswith((f"http://127.0.0.1:{found[1]}/", "blob:", "data:")) for url in asked)
+            assert not any("key" in url.partition("#")[0] for url in asked)
+        finally:
+            context.close()
+            process.terminate()
+        assert process.wait(60) == 0
