@@ -161,7 +161,8 @@ def test_a_machine_dies_and_comes_back(text: Path, tmp_path: Path) -> None:
     def agent() -> Any:
         options = (
             "--nnodes=2", "--max-restarts=3", "--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{port}",
-            "--rdzv-id=here", "--local-addr=127.0.0.1", "--rdzv-conf=join_timeout=120,last_call_timeout=1",
+            "--rdzv-id=here", "--local-addr=127.0.0.1", "--rdzv-conf=join_timeout=300",
+            "--monitor-interval=20",  # an agent that died is missed after 15 seconds, and then left out
         )  # fmt: skip
         return train(tmp_path, "--out", "part", *STEPS, processes=1, options=options)
 

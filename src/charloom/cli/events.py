@@ -137,7 +137,7 @@ def told(event: Any) -> str:
         case happened.Warned():
             return f"note: {event.message}"
         case happened.RolledBack():
-            return f"the loss was no number: back to step {event.step:,}, at {event.share:g} of the rate"
+            return f"the loss exploded: back to step {event.step:,}, at {event.share:g} of the rate"
     return ""
 
 

@@ -121,6 +121,7 @@ def follow(
     from charloom.cli.bar import Bar
     from charloom.cli.model import tell_compilation
     from charloom.cli.signals import Signals
+    from charloom.training.events import Started
 
     if tensorboard:
         from charloom.cli.tensorboard import Board, require
@@ -142,7 +143,7 @@ def follow(
                 if tensorboard:
                     click.echo(f"charloom: tensorboard --logdir {event.run} shows its curves", err=True)
                     views.append(stack.enter_context(Board(event.run)))
-            elif not isinstance(event, api.Prepared):
+            elif isinstance(event, Started):
                 signals.training = True  # from here on a signal means a checkpoint
             for view in views:
                 view.take(event)

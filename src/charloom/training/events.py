@@ -73,7 +73,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class RolledBack:
-    """The loss left the finite numbers; training goes on from `step` at `share` of the rate."""
+    """The loss exploded, or was no number; training goes on from `step` at `share` of the rate."""
 
     step: int
     share: float

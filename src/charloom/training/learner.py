@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -35,31 +34,43 @@ class Learner:
 
         Dropout is drawn from (seed, step, rank) alone.
         """
-        device = self._place.device
         self._rows = len(batch.inputs)
-        own = self._ranks.rows(self._rows)
+        own = len(batch.inputs[self._ranks.rows(self._rows)])
+        if self.state.shape[2] != own:
+            self.state = self.network.zero_state(own)
+        drawn = np.random.Philox(key=(self._seed, step), counter=self._ranks.rank).random_raw()
+        noise = torch.Generator(self._place.device).manual_seed(int(drawn))
+        self.optimiser.zero_gradients()
+        loss, self.state = self._read(batch, self.state, noise)
+        if own:
+            torch.autograd.backward(loss)
+        self._losses.append(self._exchanged(loss.detach()))
+        self.optimiser.step(fraction)
+        return _counted(batch)
+
+    @torch.no_grad()
+    def look(self, batch: Batch) -> float:
+        """Nats a character of a batch, read from zero states; nothing is learned."""
+        rows = len(batch.inputs[self._ranks.rows(len(batch.inputs))])
+        loss, _ = self._read(batch, self.network.zero_state(rows), None)
+        return self._ranks.total([float(loss)])[0]
+
+    def _read(self, batch: Batch, state: Tensor, noise: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """The rank's own share of the mean loss, so that the shares sum to it; and the states afterwards."""
+        device = self._place.device
+        own = self._ranks.rows(len(batch.inputs))
         inputs, targets, fresh, condition = (
             torch.from_numpy(array[own]).to(device)
             for array in (batch.inputs, batch.targets, batch.fresh, batch.condition)
         )
-        if self.state.shape[2] != len(inputs):
-            self.state = self.network.zero_state(len(inputs))
-        drawn = np.random.Philox(key=(self._seed, step), counter=self._ranks.rank).random_raw()
-        noise = torch.Generator(device).manual_seed(int(drawn))
-        counted = int((batch.targets != UNCOUNTED).sum())  # of all ranks: so their losses sum to the mean
-        self.optimiser.zero_gradients()
-        loss = torch.zeros((), device=device)
-        if len(inputs):
-            state = self.network.begun(self.state, fresh, condition)
-            with self._place.autocast():
-                logits, self.state = self.network(inputs, state, noise)
-            loss = functional.cross_entropy(
-                logits.float().flatten(0, 1), targets.flatten(), ignore_index=UNCOUNTED, reduction="sum"
-            ) / max(counted, 1)
-            torch.autograd.backward(loss)
-        self._losses.append(self._exchanged(loss.detach()))
-        self.optimiser.step(fraction)
-        return counted
+        if not len(inputs):
+            return torch.zeros((), device=device), state
+        with self._place.autocast():
+            logits, after = self.network(inputs, self.network.begun(state, fresh, condition), noise)
+        loss = functional.cross_entropy(
+            logits.float().flatten(0, 1), targets.flatten(), ignore_index=UNCOUNTED, reduction="sum"
+        )
+        return loss / max(_counted(batch), 1), after
 
     @torch.no_grad()
     def _exchanged(self, loss: Tensor) -> Tensor:
@@ -75,11 +86,11 @@ class Learner:
             start += parameter.numel()
         return flat[-1]
 
-    def mean_loss(self) -> float:
-        """Nats a character over the steps since this was asked last; NaN where a weight is not finite."""
-        loss = float(torch.stack(self._losses).mean())
+    def losses(self) -> list[float]:
+        """Nats a character of every step since this was asked last."""
+        found: list[float] = torch.stack(self._losses).tolist()
         self._losses.clear()
-        return loss if self.network.is_finite() else math.nan
+        return found
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """Copies of all tensors that the next step depends on, by group and name."""
@@ -96,3 +107,7 @@ class Learner:
         state = tensors["state"]["state"]
         self._rows = state.shape[2]
         self.state = state[:, :, self._ranks.rows(self._rows)].to(self._place.device, copy=True)
+
+
+def _counted(batch: Batch) -> int:
+    return int((batch.targets != UNCOUNTED).sum())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from charloom.training.learner import Learner
 from charloom.training.network import Network
 from charloom.training.optimiser import Optimiser
 from charloom.training.ranks import Ranks
+from charloom.training.stability import Stability
 
 REPORT_SECONDS = 0.1  # between two Stepped events
 RETRIES = 3  # of a diverged run, each at half the rate
@@ -88,6 +89,7 @@ class Trainer:
         self.step = 0
         self.characters = 0
         self.best = Best()
+        self.stability = Stability(math.log(len(corpus.vocabulary)))
         self.rate_share = 1.0
         self.retries = 0
         self.finished = False
@@ -112,30 +114,33 @@ class Trainer:
         self.budget.begin()
         yield self._start()
         saved, reported = self.budget.elapsed(), 0.0
-        if self._evaluation_due():
-            yield from self._evaluate()
+        saves = evaluates = False
         good = self.snapshot()
+        if self._evaluation_due():
+            yield from self._evaluate(good)
         reason = self._stop() or self._over()
-        while not reason:
-            self.take_step()
-            if self.budget.step_taken():
-                self.budget.plan_timed(self.step)
-                yield self._planned()
-            reason = self._stop() or self._over()
-            evaluates = not reason and self._evaluation_due()
-            saves = not reason and self._checkpoint_due(saved)
-            if reason or evaluates or saves or self.budget.elapsed() - reported > REPORT_SECONDS:
-                reported = self.budget.elapsed()
-                self._loss = self.learner.mean_loss()
-                if not math.isfinite(self._loss):
-                    yield self._roll_back(good)
+        while not reason or (reason in ENDS and self._evaluated != self.step):
+            if not reason:
+                self.take_step()
+                if self.budget.step_taken():
+                    self.budget.plan_timed(self.step)
+                    yield self._planned()
+                reason = self._stop() or self._over()
+                saves = not reason and self._checkpoint_due(saved)
+                evaluates = not reason and self._evaluation_due()
+                if reason or evaluates or saves or self.budget.elapsed() - reported > REPORT_SECONDS:
+                    reported = self.budget.elapsed()
+                    if not self._measure():
+                        yield self._roll_back(good)
+                        reason = self._stop()
+                        continue
+                    yield self._progress()
+            if reason in ENDS or evaluates:
+                if not (yield from self._evaluate(good)):
                     reason = self._stop()
                     continue
-                yield self._progress()
-            if evaluates:
                 good = self.snapshot()
-                yield from self._evaluate()
-                reason = self._stop() or self._over()
+                reason = self._stop() or reason or self._over()
                 if not reason and self.budget.replan(self.step):
                     yield self._planned()
                 if self.step % self.budget.sample_steps == 0 and not reason:
@@ -143,9 +148,6 @@ class Trainer:
             if saves and not reason:
                 yield self.save()
                 saved = self.budget.elapsed()
-        if reason in ENDS and self._evaluated != self.step:
-            yield from self._evaluate()
-            reason = self._stop() or reason
         if reason in ENDS:
             self.finished = True
             if self.budget.end(self.step):
@@ -173,6 +175,7 @@ class Trainer:
             **self.budget.facts(),
             "characters": self.characters,
             "best": asdict(self.best),
+            "stability": asdict(self.stability),
             "rate_share": self.rate_share,
             "retries": self.retries,
             "evaluated": self._evaluated,
@@ -193,6 +196,7 @@ class Trainer:
         self.step = found.step
         self.characters = facts["characters"]
         self.best = Best(**facts["best"])
+        self.stability = Stability(**facts["stability"])
         self.rate_share = facts["rate_share"]
         self.retries = facts["retries"]
         self._evaluated, self._heldout = facts["evaluated"], facts["heldout"]
@@ -239,12 +243,30 @@ class Trainer:
     def _evaluation_due(self) -> bool:
         return self.budget.evaluation_due(self.step) and self._evaluated != self.step
 
-    def _evaluate(self) -> Iterator[Evaluated]:
-        """Score the validation part, and keep the weights if they are the best so far, unless stopped."""
+    def _measure(self) -> bool:
+        """The mean loss since the last measurement; False where it, or a weight, is out of bounds."""
+        losses = self.learner.losses()
+        self._loss = sum(losses) / len(losses)
+        return self.stability.holds(losses) and self.network.is_finite()
+
+    def _evaluate(self, good: Checkpoint) -> Generator[Event, None, bool]:
+        """Score the validation part, and keep the weights if they are the best so far.
+
+        Gives False where it was stopped, or the loss had exploded and all is back at `good`.
+        """
         start = self.budget.elapsed()
         nats = self._validation.nats(self.network, self._asked)
         if nats is None:
-            return
+            return False
+        self._stop()  # sets the clock
+        self.budget.evaluation_seconds = self.budget.elapsed() - start
+        loss = self.stability.mean
+        held_out = not self._validation.empty
+        seen = nats if held_out else self.learner.look(self.layout.batch(self.step))
+        if not self.stability.evaluated(seen, self.best.nats, held_out=held_out):
+            self._loss = loss
+            yield self._roll_back(good)
+            return False
         self._evaluated, self._heldout = self.step, nats
         better = nats < self.best.nats or self._validation.empty  # then the last weights are the best
         if better:
@@ -252,10 +274,9 @@ class Trainer:
             self._keep(nats)
         else:
             self.best.stale += 1
-        self._stop()  # sets the clock
-        self.budget.evaluation_seconds = self.budget.elapsed() - start
         rate = self.config.rate * self.rate_share * self.budget.schedule.rate(self.step)
-        yield Evaluated(self.step, self.budget.elapsed(), self.characters, self._loss, nats, rate, better)
+        yield Evaluated(self.step, self.budget.elapsed(), self.characters, loss, nats, rate, better)
+        return True
 
     def _keep(self, nats: float) -> None:
         """Make these weights the run's model; NaN where they were not scored."""
@@ -270,12 +291,15 @@ class Trainer:
     def _roll_back(self, good: Checkpoint) -> RolledBack:
         """Back to the last evaluation, at half the rate; at most three times."""
         if self.retries == RETRIES:
+            rate, muon = (self.rate_share / 2 * r for r in (self.config.rate, self.config.muon_rate))
             raise DivergedError(
-                f"the loss left the finite numbers {RETRIES + 1} times, last at step {self.step}; "
-                f"try a lower --set train.rate (it is {self.config.rate}) and train.muon_rate "
-                f"({self.config.muon_rate}), or --set train.precision=float32"
+                f"training diverged {RETRIES + 1} times, last at step {self.step} with a loss of "
+                f"{self._loss:.3g}, each time at half the rate; {self.run} keeps the best model and the last "
+                f"checkpoint; try --set train.rate={rate:.2g} --set train.muon_rate={muon:.2g}, a smaller "
+                "--set train.clip, or --set train.precision=float32"
             )
         self.learner.load(good.tensors)
+        self.stability.forget()
         self.step = good.step
         if self.ranks.leads:
             checkpoint.drop_after(self.run, good.step)

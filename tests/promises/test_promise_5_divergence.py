@@ -1,4 +1,4 @@
-"""What is no number never becomes the model."""
+"""Promise 5: what is no number, or has exploded, never becomes the best model."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from charloom.model import folder
 from charloom.training import checkpoint
 from charloom.training.events import Evaluated, RolledBack, Saved
 from charloom.training.loop import Trainer
+from charloom.training.stability import Stability
 from trained import TRAIN, Prepare, trainer, weights
 
 
@@ -70,7 +71,7 @@ def test_divergence_is_retried_then_reported(prepare: Prepare, tmp_path: Path) -
     Poisoned(made, {9}, times=4)
     events = []
     with pytest.raises(
-        DivergedError, match=r"4 times, last at step 1\d; try a lower --set train\.rate"
+        DivergedError, match=r"diverged 4 times, last at step 1\d .* try --set train\.rate=0\.00031 "
     ) as caught:
         events.extend(made.train())
     assert caught.value.exit_code == 3
@@ -93,3 +94,59 @@ def test_an_absurd_rate_diverges(prepare: Prepare, tmp_path: Path) -> None:
         made.network.output.weight.fill_(3e38)
     with pytest.raises(DivergedError):
         list(made.train())
+
+
+class Exploding:
+    """A run whose weights are blown up by `factor` at each of these steps; every number stays finite."""
+
+    def __init__(self, made: Trainer, steps: set[int], factor: float, *, times: int = 1) -> None:
+        self.times = dict.fromkeys(steps, times)
+        step = made.learner.optimiser.step
+
+        def exploding(fraction: float) -> float:
+            norm = step(fraction)
+            if self.times.get(made.step, 0):
+                self.times[made.step] -= 1
+                with torch.no_grad():
+                    made.network.output.weight.copy_(factor * torch.randn_like(made.network.output.weight))
+            return norm
+
+        made.learner.optimiser.step = exploding  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("held_out", [(90, 5, 5), (90, 0, 10)])
+@pytest.mark.parametrize(("exploded", "factor"), [(7, 1e4), (13, 1e4), (23, 1e4), (13, 8.0)])
+def test_an_explosion_is_never_kept(
+    exploded: int, factor: float, held_out: tuple[float, float, float], prepare: Prepare, tmp_path: Path
+) -> None:
+    """Whether the loss is absurd at once or, in the last case, only much worse at the next evaluation."""
+    torch.manual_seed(0)
+    made = trainer(prepare(fractions=held_out), tmp_path / "run", replace(TRAIN, checkpoint_steps=1))
+    Exploding(made, {exploded}, factor)
+    kept = []
+    events = []
+    for event in made.train():
+        events.append(event)
+        if (tmp_path / "run" / folder.WEIGHTS).exists():
+            kept.append(np.abs(weights(tmp_path / "run")["output.weight"]).max())
+    assert max(kept) < 3
+    assert [(e.step, e.share) for e in events if isinstance(e, RolledBack)] == [(exploded // 6 * 6, 0.5)]
+    assert (events[-1].reason, events[-1].step) == ("budget", 24)
+
+
+def test_what_is_no_explosion() -> None:
+    """A hard text among easy ones, a slow rise where a text is learned by heart, and a jump that goes by."""
+    even = math.log(60)
+    found = Stability(even)
+    assert found.holds([even])
+    assert found.evaluated(4.0, math.inf)
+    for losses, nats in (([1.0, 5.0, 1.0], 3.0), ([0.5], 3.9), ([0.2], 5.5), ([3.9] * 3, 3.1)):
+        assert found.holds(losses)
+        assert found.evaluated(nats, 3.0)
+    for held_out in (True, False):
+        assert found.holds([6.0])
+        assert not found.evaluated(5.0, 3.0, held_out=held_out)
+        found.forget()
+        assert not found.evaluated(9.0, 3.0, held_out=held_out)
+    assert not found.holds([9.0])
+    assert not found.holds([math.nan])
