@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,8 @@ from charloom import job as jobs
 from charloom import run as runs
 from charloom import settings as settings_room
 from charloom.errors import CharloomError, MissingExtraError, RunError, UsageError
+from charloom.insight import classify
+from charloom.insight.classify import Classified
 from charloom.model import card, folder
 from charloom.model.config import ModelConfig
 from charloom.model.durable import replace_file
@@ -24,8 +26,10 @@ from charloom.model.folder import Model, Weights
 from charloom.model.growth import grown
 from charloom.runtime.generator import Generator, Sample
 from charloom.runtime.options import SamplerConfig
+from charloom.runtime.sample import Given
 from charloom.settings import Settings
 from charloom.text import corpus as corpus_room
+from charloom.text.condition import Asked
 from charloom.text.config import DOCUMENTS, Progress
 from charloom.text.corpus import Corpus
 from charloom.text.vocabulary import Vocabulary
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from charloom.training.ranks import Ranks
 
 PIECE = 2**16  # characters scored at a time: memory stays flat however long the text is
+WRITTEN, LEAST = 4, 200  # characters of a translation at most: so many for one of its source, and some more
 SAMPLE_LENGTH = 200  # of the samples on the way: a few lines of a terminal
 PROMPTS = ("Today ", "today ")  # the lesson's, for a model that cannot begin by itself
 
@@ -76,23 +81,75 @@ class CharacterModel:
         return SamplerConfig(**{**self.model.sampling, **options})
 
     def generate(self, prompt: str = "", **options: Any) -> str:
-        """New text after `prompt`; options are those of `SamplerConfig` (temperature, length, seed, …)."""
+        """New text after `prompt`; options are those of `SamplerConfig` (temperature, length, seed, …).
+
+        Where the model has conditions, `condition` is a value or a mapping from names to labels and arrays;
+        where it translates, `source` is the text to translate.
+        """
         return self.sample(prompt, **options).text
 
-    def stream(self, prompt: str = "", **options: Any) -> Iterator[str]:
+    def stream(
+        self, prompt: str = "", *, condition: Asked = None, source: str = "", **options: Any
+    ) -> Iterator[str]:
         """The text of `generate`, in pieces as they are written."""
-        return self.generator.stream(prompt, settings=self.settings(**options))
+        settings = self.settings(**options)
+        return self.generator.stream(prompt, settings=settings, condition=condition, source=source)
 
-    def sample(self, prompt: str = "", *, top: int | None = None, **options: Any) -> Sample:
+    def sample(
+        self,
+        prompt: str = "",
+        *,
+        condition: Asked = None,
+        source: str = "",
+        top: int | None = None,
+        **options: Any,
+    ) -> Sample:
         """`generate` and what is known of it: seed, finish reason; log-probabilities if `top` is given."""
-        return self.generator.sample(prompt, settings=self.settings(**options), top=top)
+        settings = self.settings(**options)
+        return self.generator.sample(prompt, settings=settings, top=top, condition=condition, source=source)
 
-    def score(self, text: str) -> Score:
+    def translate(self, sources: Iterable[str], *, condition: Asked = None, **options: Any) -> list[str]:
+        """What belongs to each source, the likeliest characters unless the options say otherwise.
+
+        Raises UsageError for a source that is empty, and where the model does not translate.
+        """
+        if isinstance(sources, str):
+            raise UsageError("translate takes a list of texts; put brackets around the one")
+        given = [Given("", condition, source) for source in sources]
+        return [sample.text for sample in self._likeliest(given, options)]
+
+    def caption(self, array: Any, *, condition: Mapping[str, Any] | None = None, **options: Any) -> str:
+        """What belongs to an array, the likeliest characters unless the options say otherwise.
+
+        `condition` gives labels beside it. Raises UsageError where the model does not have one array.
+        """
+        names = [each.name for each in self.model.config.conditions if each.kind == "array"]
+        if len(names) != 1:
+            raise UsageError(f"caption: the model has {len(names)} conditions that are arrays; use generate")
+        given = Given("", {**(condition or {}), names[0]: array})
+        return next(self._likeliest([given], options)).text
+
+    def classify(self, texts: Iterable[str], *, condition: str = "") -> Iterator[Classified]:
+        """The probability of each label for each text, by Bayes' rule; see `charloom.insight.classify`.
+
+        `condition` names one where the model has several. Raises UsageError where it has no labels.
+        """
+        return classify.classify(self.generator, texts, condition)
+
+    def _likeliest(self, given: Sequence[Given], options: Mapping[str, Any]) -> Iterator[Sample]:
+        longest = max((len(each.source) for each in given), default=0)
+        settings = self.settings(**{"temperature": 0, "length": WRITTEN * longest + LEAST, **options})
+        return self.generator.sample_many(given, settings=settings, n=len(given))
+
+    def score(self, text: str, *, condition: Asked = None, source: str = "") -> Score:
         """Nats of `text` read as one stream from its beginning. Raises UsageError for an empty text."""
         if not text:
             raise UsageError("the text to score is empty")
         ids = self.model.encode(text)
-        total, state = 0.0, None
+        state = None
+        if self.model.vocabulary.bos is not None:
+            state = self.generator.prime(condition=condition, source=source)
+        total = 0.0
         for start in range(0, len(ids), PIECE):
             scores, state = self.generator.continue_score(ids[start : start + PIECE], state)
             # NaN is what nothing came before
@@ -231,7 +288,7 @@ def _training(
 
         require_same(resume, begun, corpus)
     from charloom import reporting
-    from charloom.training import auto, checkpoint
+    from charloom.training import auto, checkpoint, layout
     from charloom.training.events import Evaluated, Finished, SampleDue, Warned
     from charloom.training.loop import Trainer
 
@@ -243,6 +300,8 @@ def _training(
         choice = auto.Choice(*ranks.share([choice.values, choice.reasons]))
     model_config = settings.build("model", choice.values.get("model"))
     train_config = settings.build("train", choice.values.get("train"))
+    if layout.name(corpus, train_config) == "documents":
+        model_config = replace(model_config, conditions=corpus.conditions)
     sampling = settings.build("sample")
     if corpus.documents in DOCUMENTS:  # else there was no choice: rows of a table, many files
         data = replace(data, documents=corpus.documents)
@@ -286,16 +345,15 @@ def _training(
         run = trainer.run = Path(ranks.share(str(run))) if ranks else run
         yield Prepared(run, corpus, model_config, train_config, choice.reasons)
         yield from map(Warned, warnings)
-        prompt = beginning(corpus.vocabulary)
         if leads:
-            _warm(model_config, corpus, prompt)
+            _warm(model_config, corpus)
         for event in trainer.train():
             new = False
             if not leads:
                 yield event
                 continue
             if isinstance(event, SampleDue):
-                sample = _draw(model_config, corpus, event.weights, prompt, train_config.seed)
+                sample = _draw(model_config, corpus, event.weights, train_config.seed, event.step)
                 runs.append(run / runs.SAMPLES, {"step": event.step, **record(sample)})
                 yield Sampled(event.step, sample)
                 continue
@@ -321,6 +379,8 @@ def record(sample: Sample) -> dict[str, Any]:
     return {
         "text": sample.text,
         "prompt": sample.prompt,
+        **({"condition": dict(sample.condition)} if sample.condition else {}),
+        **({"source": sample.source} if sample.source else {}),
         "temperature": sample.temperature,
         "seed": sample.seed,
         "stream": sample.stream,
@@ -342,19 +402,29 @@ def _known(settings: Settings) -> dict[str, dict[str, Any]]:
     return {section: settings.values(section) for section in ("model", "train")}
 
 
-def _draw(config: ModelConfig, corpus: Corpus, weights: Weights, prompt: str, seed: int) -> Sample:
+def _draw(config: ModelConfig, corpus: Corpus, weights: Weights, seed: int, step: int = 0) -> Sample:
+    """What these weights write; where a condition or a source is wanted, those of some held-out document."""
     model = Model(config=config, vocabulary=corpus.vocabulary, weights=weights)
     sampling = SamplerConfig(temperature=0.8, length=SAMPLE_LENGTH, seed=seed)  # the lesson's most readable
-    return Generator(model).sample(prompt, settings=sampling)
+    condition, source = _of_document(corpus, step) if config.conditions or corpus.vocabulary.sep else ({}, "")
+    prompt = beginning(corpus.vocabulary)
+    return Generator(model).sample(prompt, settings=sampling, condition=condition, source=source)
 
 
-def _warm(config: ModelConfig, corpus: Corpus, prompt: str) -> None:
+def _of_document(corpus: Corpus, step: int) -> tuple[dict[str, Any], str]:
+    part = corpus.validation if corpus.validation.characters else corpus.train
+    assert part.documents is not None
+    document = int(np.random.default_rng(step).integers(len(part.documents) - 1))
+    return part.condition(corpus.conditions, document), part.source(document)
+
+
+def _warm(config: ModelConfig, corpus: Corpus) -> None:
     """Let the sampler compile before the clock starts: once on a machine, it takes many seconds."""
     shapes = config.weight_shapes(len(corpus.vocabulary))
     weights = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
     if not config.embedding:
         weights["embedding.weight"] = np.eye(len(corpus.vocabulary), dtype=np.float32)
-    _draw(config, corpus, weights, prompt, seed=0)
+    _draw(config, corpus, weights, seed=0)
 
 
 def _number(value: Any) -> Any:

@@ -26,6 +26,14 @@ DATA = (
         help='Columns of a table that hold the text, by name or by number from 0.  [default: "text"]',
     ),
     click.option(
+        "--condition",
+        metavar="COLUMN,…",
+        help="Labels or arrays that the text depends on: columns, or names in an .npz beside the file.",
+    ),
+    click.option(
+        "--source", metavar="COLUMN", help="The text that the text is a translation of, or an answer to."
+    ),
+    click.option(
         "--fractions",
         metavar="A/B/C",
         help="Percent of the text to train on, to validate with, to test with.  [default: 90/5/5]",

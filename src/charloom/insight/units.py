@@ -103,7 +103,7 @@ def _liveliest(signal: Doubles) -> int:
 def read(generator: Generator, text: str) -> Floats:
     """Activations h (layers, H, n) after each character of `text`."""
     vocabulary = generator.model.vocabulary
-    state = None if vocabulary.bos is None else generator.prime()
+    state = None if vocabulary.bos is None else generator.unconditioned()
     activations = np.empty(
         (len(text), generator.model.config.layers, generator.model.config.hidden), np.float32
     )

@@ -196,7 +196,7 @@ class Generator:
         A byte of a character outside the vocabulary has p(`<byte>`)/256. Texts are read `batch` at a
         time; memory beyond that and the results of one batch does not grow.
         """
-        pairs = zip(texts, starts if starts is not None else repeat(self._beginning()), strict=False)
+        pairs = zip(texts, starts if starts is not None else repeat(self.unconditioned()), strict=False)
         while waiting := list(islice(pairs, batch)):
             yield from self._score([text for text, _ in waiting], [start for _, start in waiting])
 
@@ -205,7 +205,7 @@ class Generator:
         a part at a time.
         """
         states, scores = self._read(
-            [self.model.vocabulary.rows(ids)], [state or self._beginning()], scored=True
+            [self.model.vocabulary.rows(ids)], [state or self.unconditioned()], scored=True
         )
         return self._spelt(ids, scores[0]), replace(states[0], ids=ids[:0])
 
@@ -303,8 +303,8 @@ class Generator:
             for row, likely in zip(normal, best, strict=True)
         )
 
-    def _beginning(self) -> State:
-        """Where a text begins whose condition is unknown: after `<bos>`, if there is one."""
+    def unconditioned(self) -> State:
+        """Where a text begins of which nothing is known: after `<bos>`, if there is one, and no source."""
         start, bos = self.beginning.state(), self.model.vocabulary.bos
         if bos is None:
             return start

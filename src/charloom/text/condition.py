@@ -149,7 +149,7 @@ def labels(conditions: Sequence[Condition], asked: Asked) -> dict[str, str]:
 
 def _values(conditions: Sequence[Condition], asked: Asked) -> list[object]:
     names = [condition.name for condition in conditions]
-    if asked is None:
+    if asked is None or (isinstance(asked, Mapping) and not asked):
         return [None] * len(names)
     if not names:
         raise UsageError("condition: the model was trained without any; leave it out")

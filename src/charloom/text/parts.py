@@ -93,6 +93,28 @@ class Part:
             yield _decoded(self._text[start : start + source_bytes])
             start += source_bytes + text_bytes
 
+    def source(self, document: int) -> str:
+        """The text that this document translates, or ""."""
+        start = int(self._table[:document, [0, 2]].sum())
+        return _decoded(self._text[start : start + int(self._table[document, 0])])
+
+    def condition(self, conditions: Sequence[Condition], document: int) -> dict[str, Any]:
+        """What this document depends on, by name; what is unknown is left out."""
+        found: dict[str, Any] = {}
+        column = start = 0
+        for condition in conditions:
+            if condition.kind == "label":
+                number = int(self.labels[document, column])
+                if number >= 0:
+                    found[condition.name] = condition.values[number]
+                column += 1
+            else:
+                array = self.arrays[document, start : start + condition.size]
+                if np.isfinite(array).all():
+                    found[condition.name] = array
+                start += condition.size
+        return found
+
     def vectors(self, conditions: Sequence[Condition], documents: Array) -> Vectors:
         """The conditions of these documents (their numbers), (B, S); see `charloom.text.condition`."""
         return vectors(conditions, self.labels[documents], self.arrays[documents])

@@ -12,13 +12,15 @@ import torch
 
 from charloom.model.config import GATES
 from charloom.text.corpus import Corpus
-from charloom.training import device
+from charloom.training import device, layout
 from charloom.training.config import DEFAULT_MINUTES, TrainConfig
 
 WIDTHS = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
 READ_PER_PARAMETER = 1.0  # characters that a weight needs to have been trained on to be worth its time
 TEXT_PER_PARAMETER = 0.25  # distinct characters a weight; with fewer the model learns the text by heart
 EFFICIENCY = 0.2  # of the bare product's rate that a whole training step reaches
+DOCUMENT_WINDOW = 256  # characters of a document a step: most short texts whole, and memory bounded
+DOCUMENT_STEPS = 8  # in an epoch of documents, at least
 LANE_WINDOWS = 8  # windows in a lane, at least: with fewer the heads repeat themselves at once
 
 
@@ -38,9 +40,7 @@ def choose(corpus: Corpus, config: TrainConfig, given: Mapping[str, Mapping[str,
     text = max(1, corpus.train.characters)
     model, train = given.get("model", {}), given.get("train", {})
     reasons: dict[str, str] = {}
-    window: int = train.get("window", config.window)
-    lanes: int = train.get("lanes") or max(1, min(config.lanes, text // (LANE_WINDOWS * window)))
-    reasons["train.lanes"] = f"{text:,} characters of text give lanes of {text // lanes:,}"
+    lanes, window = _rows(corpus, config, train, reasons)
     rate = _product_rate(config)
 
     def read(hidden: int) -> float:
@@ -66,9 +66,25 @@ def choose(corpus: Corpus, config: TrainConfig, given: Mapping[str, Mapping[str,
     reasons["model.dropout"] = f"the text is read about {epochs:.1f} times"
     values: dict[str, dict[str, Any]] = {
         "model": {"hidden": hidden, "dropout": dropout},
-        "train": {"lanes": lanes},
+        "train": {"lanes": lanes, "window": window},
     }
     return Choice(values, reasons)
+
+
+def _rows(
+    corpus: Corpus, config: TrainConfig, train: Mapping[str, Any], reasons: dict[str, str]
+) -> tuple[int, int]:
+    """Rows a step, and characters of each."""
+    part = corpus.train
+    if part.documents is not None and layout.name(corpus, config) == "documents":
+        count = len(part.documents) - 1
+        rows = train.get("lanes") or max(1, min(config.lanes, count // DOCUMENT_STEPS))
+        reasons["train.lanes"] = f"{count:,} documents of {len(part.ids) / count:,.0f} characters on average"
+        return rows, train.get("window", DOCUMENT_WINDOW)
+    text, window = max(1, part.characters), train.get("window", config.window)
+    lanes = train.get("lanes") or max(1, min(config.lanes, text // (LANE_WINDOWS * window)))
+    reasons["train.lanes"] = f"{text:,} characters of text give lanes of {text // lanes:,}"
+    return lanes, window
 
 
 def _weights(model: Mapping[str, Any], hidden: int, vocabulary: int) -> int:

@@ -1,0 +1,71 @@
+"""Which label a text most likely has, by Bayes' rule.
+
+P(label | text) = P(text | label) · P(label) / Σ P(text | other) · P(other), where P(text | label) is what the
+model gives the text, its end included, when it begins with that label, and P(label) is the label's share
+of the training documents. A model of characters counts neighbouring characters as if each were news,
+so its probabilities are sharper than its errors warrant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from charloom.errors import UsageError
+from charloom.runtime.generator import BATCH, Generator
+from charloom.text.condition import Condition
+
+
+@dataclass(frozen=True)
+class Classified:
+    """A text and the probability of each label, the likeliest first."""
+
+    text: str
+    probabilities: Mapping[str, float]
+
+    @property
+    def label(self) -> str:
+        """The likeliest."""
+        return next(iter(self.probabilities))
+
+
+def classify(generator: Generator, texts: Iterable[str], name: str = "") -> Iterator[Classified]:
+    """Each of `texts`, in order, some at a time. `name` is the condition's, where there are several.
+
+    Each label costs one reading of the text. Raises UsageError where there is no such condition.
+    """
+    condition = condition_of(generator, name)
+    model = generator.model
+    eos = np.array([] if model.vocabulary.eos is None else [model.vocabulary.eos], np.int32)
+    shares = np.array(condition.counts, np.float64)
+    prior = np.log(np.maximum(shares, 1) / np.maximum(shares, 1).sum())
+    starts = [generator.prime(condition={condition.name: value}) for value in condition.values]
+    texts = iter(texts)
+    while group := list(islice(texts, BATCH)):
+        ids = [np.concatenate((model.encode(text), eos)) for text in group]
+        likely = np.empty((len(group), len(starts)))
+        for column, start in enumerate(starts):
+            scores = generator.score(ids, starts=[start] * len(ids))
+            likely[:, column] = [score.log_probabilities.sum(dtype=np.float64) for score in scores]
+        joint = likely + prior
+        chances = np.exp(joint - joint.max(axis=1, keepdims=True))
+        chances /= chances.sum(axis=1, keepdims=True)
+        for text, row in zip(group, chances, strict=True):
+            order = np.argsort(-row, kind="stable")
+            yield Classified(text, {condition.values[i]: float(row[i]) for i in order})
+
+
+def condition_of(generator: Generator, name: str = "") -> Condition:
+    """The model's condition of this name, or its only one. Raises UsageError, naming those that there are."""
+    found = [each for each in generator.model.config.conditions if each.kind == "label"]
+    names = [each.name for each in found]
+    if not found:
+        raise UsageError("classify: the model has no labels; train with --condition COLUMN")
+    if name and name not in names:
+        raise UsageError(f"classify: the model has no condition {name!r}; there are {', '.join(names)}")
+    if not name and len(found) > 1:
+        raise UsageError(f"classify: the model has {', '.join(names)}; say which with --condition")
+    return found[names.index(name) if name else 0]
