@@ -11,6 +11,8 @@ import click
 
 from charloom import api
 from charloom.run import PAGE
+from charloom.runtime.sample import Sample
+from charloom.text.condition import Condition
 from charloom.training import events as happened
 
 CUTS = {
@@ -20,6 +22,7 @@ CUTS = {
     "file": "a document a file",
     "row": "a document a row",
 }
+VALUES = 8  # of a label that are told
 ENDS = {
     "budget": "Done",
     "patience": "Stopped early, since nothing got better,",
@@ -86,8 +89,7 @@ class Plain:
             case happened.Started():
                 click.echo("{:<8}{}".format(*placed(event)))
             case api.Sampled():
-                text = event.sample.prompt + event.sample.text
-                click.echo("".join(f"        | {line}\n" for line in text.splitlines()), nl=False)
+                click.echo("".join(f"        | {line}\n" for line in written(event.sample)), nl=False)
             case happened.Finished():
                 for line in ended(event, self._run):
                     click.echo(line)
@@ -109,6 +111,11 @@ def described(event: api.Prepared) -> list[tuple[str, str]]:
     for found in corpus.provenance["corpora"]:
         if skipped := found.get("skipped"):
             lines.append(("", f"{skipped:,} files of {found['name']} are no text and were left out"))
+    if blank := corpus.provenance.get("without_text"):
+        lines.append(("", f"{blank:,} rows have no text and were left out"))
+    given = list(map(told_of, model.conditions))
+    given += ["a source for each text"] if corpus.vocabulary.sep is not None else []
+    lines += [("" if number else "given", text) for number, text in enumerate(given)]
     parameters = f"{model.parameters(len(corpus.vocabulary)):,} parameters"
     lines.append(("model", f"{model.cell} {model.layers} × {model.hidden}, {parameters}"))
     for key, reason in event.reasons.items():
@@ -116,6 +123,23 @@ def described(event: api.Prepared) -> list[tuple[str, str]]:
         value = getattr(event.model if section == "model" else event.train, name)
         lines.append(("", f"{name} {value}: {reason}"))
     return [*lines, ("run", str(event.run))]
+
+
+def told_of(condition: Condition) -> str:
+    """What a condition may be."""
+    if condition.kind == "array":
+        return f"{condition.name}: {condition.size:,} numbers"
+    more = len(condition.values) - VALUES
+    shown = ", ".join(condition.values[:VALUES]) + (f" and {more:,} more" if more > 0 else "")
+    return f"{condition.name}: {shown}"
+
+
+def written(sample: Sample) -> list[str]:
+    """The lines of a text, after what was given of it."""
+    given = [f"{name} {value}" for name, value in sample.condition.items()]
+    given += [sample.source] if sample.source else []
+    text = sample.prompt + sample.text
+    return (f"{', '.join(given)}: {text}" if given else text).splitlines()
 
 
 def placed(event: happened.Started) -> tuple[str, str]:

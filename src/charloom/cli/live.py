@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from charloom import api
-from charloom.cli.events import clock, described, ended, number, placed, told
+from charloom.cli.events import clock, described, ended, number, placed, told, written
 from charloom.cli.model import visible
 from charloom.cli.sparkline import sparkline
 from charloom.training import events as happened
@@ -92,7 +92,7 @@ class Live:
     def _excerpt(self, event: api.Sampled) -> None:
         width = min(self._console.width, WIDEST) - 4
         lines: list[str] = []
-        for line in visible(event.sample.prompt + event.sample.text).splitlines():
+        for line in map(visible, written(event.sample)):
             lines += textwrap.wrap(line, width, drop_whitespace=False, tabsize=4) or [""]
         self._console.print(f"step {event.step:,} writes", style="dim")
         for line in lines[:EXCERPT]:
