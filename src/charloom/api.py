@@ -32,6 +32,7 @@ from charloom.text import corpus as corpus_room
 from charloom.text.condition import Asked
 from charloom.text.config import DOCUMENTS, Progress
 from charloom.text.corpus import Corpus
+from charloom.text.tables import TAB
 from charloom.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -374,12 +375,14 @@ def _training(
         raise
 
 
-def record(sample: Sample) -> dict[str, Any]:
-    """A sample as programs read it."""
+def record(sample: Sample, columns: Sequence[str] = ()) -> dict[str, Any]:
+    """A sample as programs read it, with its `columns` where its text has several; arrays are left out."""
+    labels = {name: value for name, value in sample.condition.items() if isinstance(value, str)}
     return {
         "text": sample.text,
         "prompt": sample.prompt,
-        **({"condition": dict(sample.condition)} if sample.condition else {}),
+        **({"columns": cells(sample, columns)} if columns else {}),
+        **({"condition": labels} if labels else {}),
         **({"source": sample.source} if sample.source else {}),
         "temperature": sample.temperature,
         "seed": sample.seed,
@@ -387,6 +390,12 @@ def record(sample: Sample) -> dict[str, Any]:
         "finish_reason": sample.finish_reason,
         "characters": sample.characters,
     }
+
+
+def cells(sample: Sample, columns: Sequence[str]) -> dict[str, str]:
+    """The text of each column, prompt included; a column that it did not come to is empty."""
+    found = (sample.prompt + sample.text).split(TAB, len(columns) - 1)
+    return dict(zip(columns, found + [""] * (len(columns) - len(found)), strict=True))
 
 
 def beginning(vocabulary: Vocabulary) -> str:

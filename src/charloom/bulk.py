@@ -10,36 +10,47 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from charloom.api import CharacterModel, record
 from charloom.errors import RunError, UsageError
 from charloom.model.durable import replace_file
-from charloom.model.folder import to_json
+from charloom.model.folder import Model, to_json
 from charloom.runtime.novel import Novel
 from charloom.runtime.passages import Passages
-from charloom.runtime.sample import Sample
+from charloom.runtime.sample import Given, Sample
 from charloom.runtime.unique import Unique
 from charloom.text.corpus import Part
+from charloom.text.tables import TAB
 
 FORMATS = (".txt", ".csv", ".jsonl")
-COLUMNS = ("text", "prompt", "temperature", "seed", "stream", "finish_reason", "characters")
+FACTS = ("temperature", "seed", "stream", "finish_reason", "characters")
 FLUSHED = 256  # texts between two writes: what an interruption may cost
 
 
 @dataclass
 class Progress:
-    """How much is written: `written` texts, `size` bytes of the file, `stream` the next sample's number."""
+    """How much is written: `written` texts, `size` bytes of the file, `stream` the next sample's number.
+
+    Of several things given, number `place` is at work, and has `of_place` texts.
+    """
 
     written: int = 0
     size: int = 0
     stream: int = 0
+    place: int = 0
+    of_place: int = 0
     refused: int = 0
     exhausted: bool = False
+
+
+NOTHING = Progress()
 
 
 def write(
@@ -47,36 +58,40 @@ def write(
     out: Path,
     *,
     count: int,
-    prompt: str = "",
+    given: Sequence[Given] = (Given(),),
     options: dict[str, Any],
     unique: bool = False,
     novel: int = 0,
     training: Part | None = None,
 ) -> Iterator[Progress]:
-    """Write `count` texts into `out` (.txt, .csv or .jsonl, each also .gz); yields after every write.
+    """Write `count` texts of each `given` into `out` (.txt, .csv or .jsonl, each also .gz).
 
+    Yields after every write. A text of several columns comes back as columns in .csv and .jsonl.
     `unique` refuses a text that was already written or is a document of `training`, and ends early when
     no new ones come; `novel` keeps passages of so many characters of `training` out. Raises UsageError
     for another ending, RunError where `out` exists, or its parts belong to other settings.
     """
-    layout = Layout(out, lines="\n" not in model.model.vocabulary.characters)
+    layout = Layout(out, model.model)
     settings = model.settings(**options)
     part, notes = out.with_name(out.name + ".part"), out.with_name(out.name + ".part.json")
     if out.exists():
         raise RunError(f"{out}: exists; choose another --out, or remove it")
     asked = json.loads(
-        json.dumps([asdict(settings), prompt, unique, novel, model.precision, dict(model.metrics)])
+        json.dumps(
+            [asdict(settings), list(map(asdict, given)), unique, novel, model.precision, dict(model.metrics)],
+            default=lambda array: np.asarray(array).tolist(),
+        )
     )
     progress = _resume(part, notes, asked)
     chosen = Choice(
         model,
-        count - progress.written,
-        prompt=prompt,
+        count,
+        given=given,
         options=options,
         unique=unique,
         novel=novel,
         training=training,
-        first=progress.stream,
+        begun=progress,
         written=layout.read(part),
     )
     before = progress.refused
@@ -89,6 +104,7 @@ def write(
                 progress.size = file.tell()
             progress.written += len(block)
             progress.stream = block[-1].stream + 1
+            progress.place, progress.of_place = chosen.place, chosen.of_place
             progress.refused = before + chosen.refused
             replace_file(notes, to_json({"asked": asked, **asdict(progress)}))
             yield progress
@@ -105,11 +121,12 @@ def write(
 
 
 class Choice:
-    """`count` samples in the order of their numbers, without what `unique` and `novel` refuse.
+    """`count` samples of each `given`, one after the other, without what `unique` and `novel` refuse.
 
-    With `unique`, no text is a document of `training`, in `written`, or one that came before. `refused`
-    counts those, `exhausted` tells that no new ones came any more. Raises UsageError as sampling does,
-    and for `novel` without `training`.
+    They go on after `begun`. With `unique`, no text is a document of `training`, in `written`, or one that
+    came before. `refused` counts those, `exhausted` tells that no new ones came any more. `place` is at
+    work among the given, with `of_place` samples so far. Raises UsageError as sampling does, and for
+    `novel` without `training`.
     """
 
     def __init__(
@@ -117,32 +134,44 @@ class Choice:
         model: CharacterModel,
         count: int,
         *,
-        prompt: str,
+        given: Sequence[Given] = (Given(),),
         options: dict[str, Any],
         unique: bool = False,
         novel: int = 0,
         training: Part | None = None,
-        first: int = 0,
+        begun: Progress = NOTHING,
         written: Iterable[str] = (),
     ) -> None:
-        settings = model.settings(**options)
-        last = None if unique else first + count
-        samples: Iterable[Sample] = model.generator.sample_many(
-            [prompt], settings=settings, n=last, first=first
-        )
+        self._generator, self._settings = model.generator, model.settings(**options)
+        self._count, self._given = count, given
+        self.place, self.of_place, self._stream = begun.place, begun.of_place, begun.stream
+        self._novel: Novel | None = None
         if novel:
             if training is None:
                 raise UsageError("novel needs the text that the model was trained on; name its run")
-            samples = map(Novel(model.generator, Passages.of(training), novel, settings), samples)
+            self._novel = Novel(self._generator, Passages.of(training), novel, self._settings)
         self._unique: Unique | None = None
         if unique:
             documents = training.texts() if training is not None and training.documents is not None else ()
-            self._unique = Unique(samples, chain(documents, written))
-            samples = islice(self._unique, count)
-        self._samples = samples
+            self._unique = Unique(chain(documents, written))
 
     def __iter__(self) -> Iterator[Sample]:
-        return iter(self._samples)
+        while self.place < len(self._given):
+            left = self._count - self.of_place
+            for sample in islice(self._samples(left), left):
+                self.of_place += 1
+                self._stream = sample.stream + 1
+                yield sample
+            self.place, self.of_place = self.place + 1, 0
+
+    def _samples(self, left: int) -> Iterator[Sample]:
+        last = None if self._unique else self._stream + left
+        samples: Iterator[Sample] = self._generator.sample_many(
+            [self._given[self.place]], settings=self._settings, n=last, first=self._stream
+        )
+        if self._novel:
+            samples = map(self._novel, samples)
+        return self._unique(samples) if self._unique else samples
 
     @property
     def refused(self) -> int:
@@ -161,7 +190,7 @@ class Layout:
     A .txt holds a text a line; where the model writes line ends, an empty line stands between texts.
     """
 
-    def __init__(self, out: Path, *, lines: bool) -> None:
+    def __init__(self, out: Path, model: Model) -> None:
         suffixes = out.suffixes
         self.packed = bool(suffixes) and suffixes[-1] == ".gz"
         self.kind = ["", *suffixes][-2 if self.packed else -1]
@@ -169,21 +198,31 @@ class Layout:
             raise UsageError(
                 f"{out}: the ending says no format; use {', '.join(FORMATS)}, each also with .gz"
             )
-        self._between = "\n" if lines else "\n\n"
+        self._between = "\n\n" if "\n" in model.vocabulary.characters else "\n"
+        self._columns = model.provenance.get("columns", ())
+        self._labels = [each.name for each in model.config.conditions if each.kind == "label"]
+        self._source = ["source"] if model.vocabulary.sep is not None else []
 
     def header(self) -> str:
         """What stands before the first text."""
-        return ",".join(COLUMNS) + "\r\n" if self.kind == ".csv" else ""
+        texts = self._columns or ("text", "prompt")
+        return self._row([*texts, *self._labels, *self._source, *FACTS]) if self.kind == ".csv" else ""
 
     def line(self, sample: Sample) -> str:
         """One text."""
         if self.kind == ".txt":
             return sample.prompt + sample.text + self._between
-        found = record(sample)
+        found = record(sample, self._columns)
         if self.kind == ".jsonl":
             return json.dumps(found) + "\n"
+        texts = found["columns"].values() if self._columns else (sample.text, sample.prompt)
+        labels = [sample.condition.get(name, "") for name in self._labels]
+        source = [sample.source] if self._source else []
+        return self._row([*texts, *labels, *source, *(found[fact] for fact in FACTS)])
+
+    def _row(self, cells: list[Any]) -> str:
         line = io.StringIO(newline="")
-        csv.writer(line).writerow([found[column] for column in COLUMNS])
+        csv.writer(line).writerow(cells)
         return line.getvalue()
 
     def bytes(self, text: str) -> bytes:
@@ -202,6 +241,8 @@ class Layout:
                 yield from text.split(self._between)[:-1]
             elif self.kind == ".jsonl":
                 yield from (line["prompt"] + line["text"] for line in map(json.loads, file))
+            elif self._columns:
+                yield from (TAB.join(row[name] for name in self._columns) for row in csv.DictReader(file))
             else:
                 yield from (row["prompt"] + row["text"] for row in csv.DictReader(file))
 

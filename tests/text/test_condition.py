@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charloom.errors import UsageError
-from charloom.text.condition import Condition, labels, vector, vectors, width
+from charloom.text.condition import Condition, named, vector, vectors, width
 
 CLASS = Condition(name="class", kind="label", values=("World", "Sports", "Sci/Tech"), counts=(5, 3, 2))
 YEAR = Condition(name="year", kind="label", values=("2003", "2004"), counts=(4, 6))
@@ -31,7 +31,8 @@ def test_several_conditions_go_by_name_and_what_is_not_named_is_unknown() -> Non
     both = [CLASS, YEAR]
     assert vector(both, {"year": 2003}).tolist() == [0, 0, 0, 0, 1, 0, 1]
     assert vector(both, {"year": "2003", "class": "World"}).tolist() == [1, 0, 0, 1, 1, 0, 1]
-    assert labels([CLASS, YEAR, IMAGE], {"year": 2003, "image": [1, 2, 3, 4]}) == {"year": "2003"}
+    asked = {"year": 2003, "image": [1, 2, 3, 4]}
+    assert named([CLASS, YEAR, IMAGE], asked) == {"year": "2003", "image": [1, 2, 3, 4]}
 
 
 def test_an_array_is_scaled() -> None:

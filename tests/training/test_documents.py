@@ -18,7 +18,7 @@ from charloom.text.corpus import Corpus, DataConfig, prepare
 from charloom.training import device
 from charloom.training.batches import UNCOUNTED, Batch
 from charloom.training.config import TrainConfig
-from charloom.training.documents import Documents
+from charloom.training.documents import Documents, _buckets
 from charloom.training.layout import layout, name
 from charloom.training.learner import Learner
 from charloom.training.network import Network
@@ -98,6 +98,15 @@ def test_every_document_once_an_epoch(
             assert targets == [*vocabulary.encode(text), vocabulary.eos]
             number = corpus.conditions[0].values.index("odd" if int(text[:4]) % 2 else "even")
             assert condition == [number == 0, number == 1, 1]
+
+
+@pytest.mark.parametrize("rows", range(1, 10))
+def test_no_batch_is_empty(rows: int) -> None:
+    for count in range(1, 130):
+        buckets = _buckets(np.repeat([1, 2, 5], [count, count // 2, 3]), rows)
+        assert sum(len(bucket.documents) for bucket in buckets) == count + count // 2 + 3
+        for bucket in buckets:
+            assert (bucket.batches - 1) * bucket.rows < len(bucket.documents) <= bucket.batches * bucket.rows
 
 
 def test_a_step_is_a_pure_function(tmp_path: Path) -> None:

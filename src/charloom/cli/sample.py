@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from charloom.cli.given import beginnings, given_options
 from charloom.cli.sections import Sectioned
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from charloom.api import CharacterModel
     from charloom.bulk import Choice, Progress
-    from charloom.runtime.sample import Sample
+    from charloom.runtime.sample import Given, Sample
     from charloom.text.corpus import Part
 
 
@@ -79,6 +82,9 @@ SECTIONS = {
     help="int8 writes several times as fast, and as well.  [default: float32]",
 )
 @click.option("--seed", type=int, metavar="S", help="The same seed gives the same text.  [default: 0]")
+@given_options
+@click.option("--each", metavar="NAME", help="So many texts for every value of this condition.")
+@click.option("--source", metavar="TEXT", help="The text to translate, or to answer.")
 @click.option("--unique", is_flag=True, help="No text twice, and none that was trained on.")
 @click.option(
     "--novel",
@@ -103,6 +109,10 @@ def command(
     stop: tuple[str, ...],
     ignore_eos: bool,
     precision: str,
+    condition: str | None,
+    arrays: tuple[str, ...],
+    each: str | None,
+    source: str | None,
     unique: bool,
     novel: int | None,
     out: str | None,
@@ -126,20 +136,23 @@ def command(
     tables = [{**given, "temperature": value} for value in temperatures] or [given]
     for table in tables:
         loaded.settings(**table)  # a wrong value is told before anything is written
+    starts = beginnings(loaded.model, prompt or "", condition, arrays, each, source or "")
+    for start in starts:
+        loaded.generator.check(start)
     limits = {"unique": unique, "novel": novel or 0, "training": _training(loaded, unique, novel)}
     if out is not None:
         if len(tables) > 1 or as_json:
             raise UsageError(
                 "--out takes one temperature, and its format from the file's ending; leave --json out"
             )
-        _write(loaded, out, count, prompt or "", tables[0], limits)
+        _write(loaded, out, count, starts, tables[0], limits)
         return
-    several = len(tables) > 1 or count > 1
+    several = len(tables) > 1 or count > 1 or len(starts) > 1
     for table in tables:
         if several or as_json or unique or novel:
-            _print(loaded, count, prompt or "", table, limits, as_json, several)
+            _print(loaded, count, starts, table, limits, as_json, several)
         else:
-            _stream(loaded, prompt or "", table)
+            _stream(loaded, starts[0], table)
 
 
 def _training(model: CharacterModel, unique: bool, novel: int | None) -> Part | None:
@@ -156,7 +169,12 @@ def _training(model: CharacterModel, unique: bool, novel: int | None) -> Part | 
 
 
 def _write(
-    model: CharacterModel, out: str, count: int, prompt: str, options: dict[str, Any], limits: dict[str, Any]
+    model: CharacterModel,
+    out: str,
+    count: int,
+    given: list[Given],
+    options: dict[str, Any],
+    limits: dict[str, Any],
 ) -> None:
     """Many texts into a file, with a bar."""
     from pathlib import Path
@@ -164,16 +182,17 @@ def _write(
     from charloom import bulk
     from charloom.cli.bar import Bar
 
+    total = count * len(given)
     with Bar() as bar:
-        for progress in bulk.write(model, Path(out), count=count, prompt=prompt, options=options, **limits):
-            bar.show(f"{progress.written:,} of {count:,} texts", progress.written / count)
+        for progress in bulk.write(model, Path(out), count=count, given=given, options=options, **limits):
+            bar.show(f"{progress.written:,} of {total:,} texts", progress.written / total)
     click.echo(f"{progress.written:,} texts in {out}{_told(progress)}", err=True)
 
 
 def _print(
     model: CharacterModel,
     count: int,
-    prompt: str,
+    given: list[Given],
     options: dict[str, Any],
     limits: dict[str, Any],
     as_json: bool,
@@ -182,9 +201,10 @@ def _print(
     """Whole texts, one after the other."""
     from charloom import bulk
 
-    chosen = bulk.Choice(model, count, prompt=prompt, options=options, **limits)
+    chosen = bulk.Choice(model, count, given=given, options=options, **limits)
+    columns = model.model.provenance.get("columns", ())
     for sample in chosen:
-        _show(sample, as_json, several)
+        _show(sample, as_json, several, columns)
     if chosen.exhausted:
         click.echo(f"charloom: stopped early{_told(chosen)}", err=True)
 
@@ -194,26 +214,27 @@ def _told(progress: Progress | Choice) -> str:
     return refused + ("; the model has no new ones left" if progress.exhausted else "")
 
 
-def _stream(model: CharacterModel, prompt: str, options: dict[str, Any]) -> None:
+def _stream(model: CharacterModel, given: Given, options: dict[str, Any]) -> None:
     """One text in pieces as they come, the prompt before them."""
-    pieces = model.stream(prompt, **options)
-    click.echo(_shown(prompt + next(pieces, "")), nl=False)
+    pieces = model.stream(given.prompt, condition=given.condition, source=given.source, **options)
+    click.echo(_shown(given.prompt + next(pieces, "")), nl=False)
     for piece in pieces:
         click.echo(_shown(piece), nl=False)
     click.echo()
 
 
-def _show(sample: Sample, as_json: bool, several: bool) -> None:
+def _show(sample: Sample, as_json: bool, several: bool, columns: Sequence[str]) -> None:
     import json
 
     from charloom import api
 
     if as_json:
-        click.echo(json.dumps(api.record(sample)))
+        click.echo(json.dumps(api.record(sample, columns)))
     else:
         if several:
             number = f", text {sample.stream + 1}" if sample.stream else ""
-            click.echo(click.style(f"── temperature {sample.temperature:g}{number} ──", dim=True))
+            labels = "".join(f", {n} {v}" for n, v in sample.condition.items() if isinstance(v, str))
+            click.echo(click.style(f"── temperature {sample.temperature:g}{labels}{number} ──", dim=True))
         click.echo(_shown(sample.prompt + sample.text) + "\n")
 
 

@@ -24,7 +24,7 @@ from charloom.runtime.sample import Scores as Scores
 from charloom.runtime.state import State
 from charloom.runtime.twins import Twins, log_softmax
 from charloom.runtime.weights import Precision, fold
-from charloom.text.condition import Asked, labels
+from charloom.text.condition import Asked, named
 from charloom.text.vocabulary import Special
 
 STRETCH = 256  # ids a compiled call: long enough that entering it costs nothing, short enough to interrupt
@@ -151,6 +151,11 @@ class Generator:
         after = self._read([self.model.vocabulary.rows(ids)], [state], scored=False)[0][0]
         return replace(after, ids=np.concatenate((state.ids, ids)))
 
+    def check(self, given: Given) -> None:
+        """Raises UsageError, as `prime` would, for what a text cannot begin with; reads nothing."""
+        self.beginning.state(given.condition)
+        self.beginning.ids(given.source)
+
     def prime_many(self, given: Sequence[Given]) -> list[State]:
         """`prime` for many beginnings at once, each with the same result as alone."""
         return self._primed(given, [self.beginning.state(each.condition) for each in given])
@@ -270,7 +275,7 @@ class Generator:
         return Sample(
             text=stream.writer.text,
             prompt=given.prompt,
-            condition=labels(self.model.config.conditions, given.condition),
+            condition=named(self.model.config.conditions, given.condition),
             source=given.source,
             temperature=stream.settings.temperature,
             seed=stream.settings.seed,

@@ -9,7 +9,6 @@ from charloom.runtime.draw import MOST_SEED
 from charloom.runtime.generator import Generator, Sample
 from charloom.runtime.options import SamplerConfig
 from charloom.runtime.passages import Passages
-from charloom.runtime.state import State
 
 ATTEMPTS_A_CHARACTER = 10  # far more than a sensible N ever takes
 STRIDE = 0x9E3779B1  # odd, so that attempts reach other streams, each another: Knuth's multiplier
@@ -56,7 +55,9 @@ class Novel:
         """The sample up to the character before `end`, another character, and what comes then."""
         kept, banned = sample.text[: end - 1], self._settings.ban + sample.text[end - 1]
         while True:
-            state = self._state(sample.prompt, kept)
+            state = self._generator.prime(
+                sample.prompt + kept, condition=sample.condition, source=sample.source
+            )
             try:
                 one = self._generator.sample(
                     settings=replace(self._settings, ban=banned, length=1), state=state, stream=stream
@@ -83,9 +84,6 @@ class Novel:
         return replace(
             sample, text=text if cut < 0 else text[:cut], finish_reason="stop" if cut >= 0 else reason
         )
-
-    def _state(self, prompt: str, kept: str) -> State:
-        return self._generator.prime(prompt + kept)
 
     def _impossible(self) -> UsageError:
         return UsageError(

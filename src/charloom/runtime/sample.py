@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from charloom.runtime.arrays import Floats
 from charloom.runtime.writer import FinishReason
@@ -33,12 +34,12 @@ class Sample:
 
     log_probabilities are the model's own, in nats, one an id drawn (`<eos>` included), before
     temperature and every other option; top are the likeliest alternatives of each. Both are empty
-    unless asked for. condition holds the labels asked for, by name; an array is not repeated.
+    unless asked for. condition holds what was asked for, by name; it does not take part in comparisons.
     """
 
     text: str
     prompt: str
-    condition: Mapping[str, str] = field(default_factory=dict)
+    condition: Mapping[str, Any] = field(default_factory=dict, compare=False)  # arrays have no one equality
     source: str = ""
     temperature: float
     seed: int

@@ -11,23 +11,22 @@ PATIENCE = 1000  # refusals in a row after which a model is taken to have said a
 
 
 class Unique:
-    """Of `samples`, in their order, those whose text, prompt included, is neither in `known` nor came before.
+    """Of samples, in their order, those whose text, prompt included, is neither in `known` nor came before.
 
-    Ends when `samples` does, or after `patience` refusals in a row (`exhausted` is then true). `refused`
+    Ends when the samples do, or after `patience` refusals in a row (`exhausted` is then true). `refused`
     counts all refusals. A text is remembered by 16 bytes, whatever its length.
     """
 
-    def __init__(
-        self, samples: Iterable[Sample], known: Iterable[str] = (), patience: int = PATIENCE
-    ) -> None:
-        self._samples, self._patience = samples, patience
+    def __init__(self, known: Iterable[str] = (), patience: int = PATIENCE) -> None:
+        self._patience = patience
         self._seen = {_digest(text) for text in known}
         self.refused = 0
         self.exhausted = False
 
-    def __iter__(self) -> Iterator[Sample]:
+    def __call__(self, samples: Iterable[Sample]) -> Iterator[Sample]:
+        """Those of `samples`; texts of earlier calls count as known."""
         in_a_row = 0
-        for sample in self._samples:
+        for sample in samples:
             digest = _digest(sample.prompt + sample.text)
             if digest not in self._seen:
                 self._seen.add(digest)

@@ -141,10 +141,10 @@ def vector(conditions: Sequence[Condition], asked: Asked) -> Vectors:
     )
 
 
-def labels(conditions: Sequence[Condition], asked: Asked) -> dict[str, str]:
-    """The labels that were asked for, by the name of their condition."""
+def named(conditions: Sequence[Condition], asked: Asked) -> dict[str, Any]:
+    """What was asked for, by name; labels as text."""
     pairs = zip(conditions, _values(conditions, asked), strict=True)
-    return {c.name: str(value) for c, value in pairs if c.kind == "label" and value is not None}
+    return {c.name: str(v) if c.kind == "label" else v for c, v in pairs if v is not None}
 
 
 def _values(conditions: Sequence[Condition], asked: Asked) -> list[object]:

@@ -327,6 +327,7 @@ def _open(
             "documents": meta["documents"],
             **({"columns": meta["columns"]} if len(meta["columns"]) > 1 else {}),
             **({"without_text": meta["blank"]} if meta["blank"] else {}),
+            **({"longest_source": parts["train"].longest_source} if data.source else {}),
             "split": split,
             "python": sys.version.split()[0],
         },

@@ -93,6 +93,11 @@ class Part:
             yield _decoded(self._text[start : start + source_bytes])
             start += source_bytes + text_bytes
 
+    @property
+    def longest_source(self) -> int:
+        """Characters of the longest source."""
+        return int(self._table[:, 1].max(initial=0))
+
     def source(self, document: int) -> str:
         """The text that this document translates, or ""."""
         start = int(self._table[:document, [0, 2]].sum())
