@@ -23,11 +23,13 @@ Examples:
   charloom sample --prompt "Once upon a time" --temperature 0.7
   charloom sample --temperature 0.3,0.8,1.3         the same at three temperatures
   charloom sample -n 50000 --unique --out names.csv as many as you like, none twice
+  charloom sample --condition Sports                of the kind that you ask for
   charloom sample --match "[A-Z][a-z]+, [0-9]{2}"   in a form that you prescribe
 """
 
 SECTIONS = {
     "Where it begins and ends": "--prompt --prompt-file --length --stop --ignore-eos -n",
+    "What it is given": "--condition --each --condition-array --source",
     "How freely it writes": "--temperature --greedy --top-k --top-p --min-p --no-repeat --best-of --seed",
     "What may be written": "--ban --only --match --unique --novel",
     "Where it goes, and with which weights": "--out --json --precision",
