@@ -141,7 +141,7 @@ RULES: dict[str, Callable[[Any, Any], float]] = {
 }
 
 
-def log_model(folder: Path) -> api.CharacterModel:
+def log_model(folder: Path) -> CharacterModel:
     if not (folder / "run").exists():
         (folder / "day.log").write_text("\n".join(log(ORDINARY, 1)) + "\n", encoding="utf-8")
         api.train(folder / "day.log", out=folder / "run", steps=STEPS, documents="line", hidden=128)

@@ -16,6 +16,7 @@ import pytest
 
 import charloom
 from charloom import api, run, settings, verdict
+from charloom.character_model import record
 from charloom.errors import DataError, MissingExtraError, ModelError, RunError, UsageError
 from charloom.model import folder
 from charloom.model.config import ModelConfig
@@ -131,7 +132,7 @@ def test_a_run_folder(book: Path) -> None:
     best = min(told, key=lambda record: record["nats"])
     assert model.metrics == {"step": best["step"], "nats": best["nats"], "characters": best["characters"]}
     samples = [e for e in events if isinstance(e, api.Sampled)]
-    assert run.records(path / run.SAMPLES) == [{"step": e.step, **api.record(e.sample)} for e in samples]
+    assert run.records(path / run.SAMPLES) == [{"step": e.step, **record(e.sample)} for e in samples]
     assert samples[-1].step == 20
     assert model.model.provenance["corpora"][0]["name"] == "book"
     card = (path / "README.md").read_text("utf-8")

@@ -11,7 +11,7 @@ import pytest
 
 import charloom
 from charloom import bulk, verdict
-from charloom.api import CharacterModel
+from charloom.character_model import CharacterModel
 from charloom.errors import RunError, UsageError
 from charloom.text.corpus import Part
 

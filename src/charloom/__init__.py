@@ -24,10 +24,11 @@ from charloom.errors import (
 )
 
 if TYPE_CHECKING:
-    from charloom.api import CharacterModel, Score, load, train
+    from charloom.api import load, train
+    from charloom.character_model import CharacterModel, Score
     from charloom.cli.notebook import progress
 
-_LAZY = ("CharacterModel", "Score", "load", "train")
+_LAZY = {"CharacterModel": "character_model", "Score": "character_model", "load": "api", "train": "api"}
 
 __all__ = [
     "CharacterModel",
@@ -49,9 +50,9 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        from charloom import api
+        from importlib import import_module
 
-        return getattr(api, name)
+        return getattr(import_module(f"charloom.{_LAZY[name]}"), name)
     if name == "progress":
         from charloom.cli.notebook import progress
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from charloom.api import CharacterModel, record
+from charloom.character_model import CharacterModel, record
 from charloom.errors import RunError, UsageError
 from charloom.model.durable import replace_file
 from charloom.model.folder import Model, to_json

@@ -18,6 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from charloom import api
+from charloom.character_model import beginning
 from charloom.errors import MissingExtraError, RunError, UsageError
 from charloom.insight.novelty import copied
 from charloom.model.durable import replace_file
@@ -221,7 +222,7 @@ def _copied(run: Path, prepared: api.Prepared) -> float | None:
         return None
     model = api.load(run)
     settings = model.settings(length=LENGTH, temperature=1.0)
-    texts = model.generator.sample_many([api.beginning(model.model.vocabulary)], settings=settings, n=TEXTS)
+    texts = model.generator.sample_many([beginning(model.model.vocabulary)], settings=settings, n=TEXTS)
     return copied((sample.text for sample in texts), passages).share(COPIED)
 
 

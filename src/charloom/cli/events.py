@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from charloom import api
+from charloom.character_model import record
 from charloom.run import PAGE
 from charloom.runtime.sample import Sample
 from charloom.text.condition import Condition
@@ -56,7 +57,7 @@ class Lines:
             case happened.Evaluated():
                 found = {"event": "eval", **vars(event)}
             case api.Sampled():
-                found = {"event": "sample", "step": event.step, **api.record(event.sample)}
+                found = {"event": "sample", "step": event.step, **record(event.sample)}
             case happened.Saved():
                 found = {"event": "checkpoint", "step": event.step, "path": str(event.path)}
             case happened.Warned():

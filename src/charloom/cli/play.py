@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from charloom.api import CharacterModel
+    from charloom.character_model import CharacterModel
 
 HELP = """\
   1 … 5          take that continuation

@@ -12,8 +12,8 @@ from charloom.cli.sections import Sectioned
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from charloom.api import CharacterModel
     from charloom.bulk import Choice, Progress
+    from charloom.character_model import CharacterModel
     from charloom.runtime.sample import Given, Sample
     from charloom.text.corpus import Part
 
@@ -228,10 +228,10 @@ def _stream(model: CharacterModel, given: Given, options: dict[str, Any]) -> Non
 def _show(sample: Sample, as_json: bool, several: bool, columns: Sequence[str]) -> None:
     import json
 
-    from charloom import api
+    from charloom.character_model import record
 
     if as_json:
-        click.echo(json.dumps(api.record(sample, columns)))
+        click.echo(json.dumps(record(sample, columns)))
     else:
         if several:
             number = f", text {sample.stream + 1}" if sample.stream else ""

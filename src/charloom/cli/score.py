@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import click
 
 if TYPE_CHECKING:
-    from charloom.api import CharacterModel
+    from charloom.character_model import CharacterModel
     from charloom.insight.score import Scored
 
 COLOURS = (None, 229, 222, 215, 209, 196)  # of the terminal's 256, by level of surprise; from pale to red
