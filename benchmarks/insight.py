@@ -21,6 +21,7 @@ import numpy as np
 
 from charloom import api, reporting
 from charloom import run as runs
+from charloom.character_model import CharacterModel
 from charloom.insight.score import TOLERANCE, score, strangest
 from charloom.runtime.passages import Passages
 from rows import FOLDER, Rows, data_folder, table

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import charloom
-from charloom import api, run, settings, verdict
+from charloom import api, character_model, run, settings, verdict
 from charloom.character_model import record
 from charloom.errors import DataError, MissingExtraError, ModelError, RunError, UsageError
 from charloom.model import folder
@@ -180,7 +180,7 @@ def test_a_long_text_is_scored_in_pieces(book: Path, monkeypatch: pytest.MonkeyP
     model = charloom.train(book, steps=4, **TINY)
     text = book.read_text("utf-8")[:700] + "日"
     whole = model.score(text)
-    monkeypatch.setattr(api, "PIECE", 64)
+    monkeypatch.setattr(character_model, "PIECE", 64)
     assert model.score(text).nats == pytest.approx(whole.nats, rel=1e-6)
 
 
