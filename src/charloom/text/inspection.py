@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 
 from charloom.text.config import DataConfig
 from charloom.text.corpus import Corpus, prepare
@@ -16,7 +17,11 @@ from charloom.text.documents import Mode, places
 from charloom.text.sources import Report
 from charloom.text.vocabulary import FirstAppearances
 
+Hashes = npt.NDArray[np.float64]
+Lengths = npt.NDArray[np.int64]
+
 QUANTILES = (0, 5, 25, 50, 75, 95, 100)  # percent
+MOST = 2**22  # documents that are looked at one by one: 64 MB, and an error of a thousandth
 FIRST = 1000  # characters of the first document that are shown at most
 
 
@@ -58,7 +63,7 @@ def inspect(
     parts = {"train": corpus.train, "validation": corpus.validation, "test": corpus.test}
     seen = FirstAppearances()
     of_training = 0
-    lengths, hashes = [], []
+    texts_seen = _Sample()
     for name, part in parts.items():
         if part.documents is None:
             for block in part.blocks():
@@ -67,13 +72,16 @@ def inspect(
             texts = part.texts()
             while piece := list(islice(texts, 1000)):
                 seen.add("".join(piece))
-                lengths.append(np.array([len(text) for text in piece]))
-                hashes.append(places(text.encode("utf-8", "surrogatepass") for text in piece))
+                texts_seen.add(
+                    places(text.encode("utf-8", "surrogatepass") for text in piece),
+                    np.array([len(text) for text in piece]),
+                )
         if name == "train":
             of_training = len(seen.positions)
     characters = sum(part.characters for part in parts.values())
-    every = np.concatenate(lengths) if lengths else np.array([characters])
-    distinct = np.unique(np.concatenate(hashes)).size if hashes else 1
+    hashes, lengths = texts_seen.taken()
+    if not texts_seen.count:
+        hashes, lengths = np.zeros(1), np.array([characters])
     return Inspection(
         corpus=corpus,
         mode=corpus.documents,
@@ -83,9 +91,44 @@ def inspect(
         bytes=sum(part.bytes for part in parts.values()),
         distinct=len(seen.positions),
         unseen=len(seen.positions) - of_training,
-        documents=len(every),
-        lengths={q: int(np.percentile(every, q)) for q in QUANTILES},
-        duplicates=1 - distinct / len(every),
+        documents=max(1, texts_seen.count),
+        lengths={q: int(np.percentile(lengths, q)) for q in QUANTILES},
+        duplicates=1 - np.unique(hashes).size / len(hashes),
         parts={name: part.characters for name, part in parts.items()},
         first=next(iter(corpus.train.blocks()))[:FIRST],
     )
+
+
+class _Sample:
+    """Hashes and lengths of documents: of all, or, of more than `MOST`, of a share drawn by their hashes.
+
+    Texts that repeat each other are drawn together, so the share of duplicates stays what it is.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._below = 100.0  # hashes lie between 0 and 100
+        self._held = 0
+        self._pieces: list[tuple[Hashes, Lengths]] = []
+
+    def add(self, hashes: Hashes, lengths: Lengths) -> None:
+        """The next documents."""
+        self.count += len(hashes)
+        self._take(hashes, lengths)
+        while self._held > MOST:
+            self._below /= 2
+            pieces, self._pieces, self._held = self._pieces, [], 0
+            for piece in pieces:
+                self._take(*piece)
+
+    def taken(self) -> tuple[Hashes, Lengths]:
+        """Those that were drawn."""
+        if not self._pieces:
+            return np.zeros(0), np.zeros(0, np.int64)
+        hashes, lengths = zip(*self._pieces, strict=True)
+        return np.concatenate(hashes), np.concatenate(lengths)
+
+    def _take(self, hashes: Hashes, lengths: Lengths) -> None:
+        chosen = hashes < self._below
+        self._pieces.append((hashes[chosen], lengths[chosen]))
+        self._held += int(chosen.sum())

@@ -39,6 +39,7 @@ from charloom.text.vocabulary import (
 )
 
 Array = npt.NDArray[Any]
+ROWS = 2**14  # of a table, read at a time
 STAND_IN = {name: POINTS + i for i, name in enumerate(SPECIALS)}  # see Vocabulary.encode_points
 
 
@@ -72,7 +73,7 @@ class Part:
             yield self.text()
             return
         ends = 0
-        for source_bytes, _, text_bytes, _ in self._table[:limit].tolist():
+        for source_bytes, _, text_bytes, _ in self._rows(limit):
             ends += source_bytes + text_bytes
             yield _decoded(self._text[ends - text_bytes : ends])
 
@@ -89,7 +90,7 @@ class Part:
     def sources(self, limit: int | None = None) -> Iterator[str]:
         """The texts that the first `limit` documents translate; empty where they translate none."""
         start = 0
-        for source_bytes, _, text_bytes, _ in self._table[:limit].tolist():
+        for source_bytes, _, text_bytes, _ in self._rows(limit):
             yield _decoded(self._text[start : start + source_bytes])
             start += source_bytes + text_bytes
 
@@ -123,6 +124,12 @@ class Part:
     def vectors(self, conditions: Sequence[Condition], documents: Array) -> Vectors:
         """The conditions of these documents (their numbers), (B, S); see `charloom.text.condition`."""
         return vectors(conditions, self.labels[documents], self.arrays[documents])
+
+    def _rows(self, limit: int | None) -> Iterator[list[int]]:
+        """The table's rows, read so that no more than a few thousand are held."""
+        table = self._table[:limit]
+        for start in range(0, len(table), ROWS):
+            yield from table[start : start + ROWS].tolist()
 
     def utf8(self) -> npt.NDArray[np.uint8]:
         """The bytes of the part's text (and sources), memory-mapped, documents one after another."""
@@ -336,7 +343,7 @@ def _batches(table: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
     """Rows of about a block's bytes each, one at least."""
     start = 0
     while start < len(table):
-        sizes = table[start : start + 2**14, [0, 2]].sum(axis=1).cumsum()
+        sizes = table[start : start + ROWS, [0, 2]].sum(axis=1).cumsum()
         stop = start + max(1, int(np.searchsorted(sizes, BLOCK)))
         yield table[start:stop]
         start = stop

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ MOST_CHARACTERS = 2**20  # the error of a mean over a million characters is belo
 WARM = 256  # characters read before a piece is scored; the state has then forgotten that it began at zero
 PIECE = 1024  # scored characters a row: four times as many as are read to warm up
 ROWS = 128
+STRETCH = 2**22  # ids that are counted at a time
 
 
 @dataclass(frozen=True)
@@ -61,14 +63,16 @@ class HeldOut:
         self._bos, self._sep = vocabulary.bos, vocabulary.sep
         self._place = place
         self._conditions = conditions
-        bounds = np.array([0, len(part.ids)]) if part.documents is None else part.documents
+        bounds = np.array([0, len(part.ids)]) if part.documents is None else part.documents[: most + 1]
         whole = bool(conditions) or vocabulary.sep is not None
         self._pieces = _pieces(bounds.astype(np.int64), most, whole=whole)
         self._characters = np.ones(len(vocabulary))  # of the text, that a row stands for
         self._characters[list(vocabulary.specials.values())] = 0
         self._spelling = np.zeros(len(vocabulary))  # nats that say which byte it is
         if vocabulary.byte is not None:
-            counts = np.bincount(part.ids[~in_source(part.ids, vocabulary)], minlength=len(vocabulary))
+            counts = np.zeros(len(vocabulary), np.int64)
+            for ids in _stretches(part):
+                counts += np.bincount(ids[~in_source(ids, vocabulary)], minlength=len(vocabulary))
             strange = part.characters - counts @ self._characters
             self._characters[vocabulary.byte] = strange / max(1, counts[vocabulary.byte])
             self._spelling[vocabulary.byte] = math.log(256)
@@ -138,6 +142,18 @@ class HeldOut:
                 )
                 total += losses.item()
         return total
+
+
+def _stretches(part: Part) -> Iterator[Ids]:
+    """The part's ids, some documents or a few million at a time: the part may be larger than memory."""
+    if part.documents is None:
+        borders = [*range(0, len(part.ids), STRETCH), len(part.ids)]
+    else:
+        wanted = np.arange(STRETCH, len(part.ids), STRETCH)
+        found = np.searchsorted(part.documents, wanted)
+        borders = [0, *part.documents[np.unique(found)].tolist(), len(part.ids)]
+    for start, end in pairwise(borders):
+        yield part.ids[start:end]
 
 
 def _pieces(bounds: Ids, most: int, *, whole: bool = False) -> list[Piece]:
