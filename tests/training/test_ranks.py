@@ -29,7 +29,7 @@ from charloom.training.ranks import Ranks
 SETTINGS = (
     "--hidden", "16", "--set", "model.dropout=0.2", "--set", "train.lanes=6", "--set", "train.window=16",
     "--set", "train.precision=float32", "--set", "train.threads=1", "--set", "train.evaluate_steps=5",
-    "--set", "train.checkpoint_steps=5", "--set", "sample.length=20",
+    "--set", "train.checkpoint_steps=5",
 )  # fmt: skip
 PATIENCE = 300  # seconds
 
@@ -162,7 +162,6 @@ def test_a_machine_dies_and_comes_back(text: Path, tmp_path: Path) -> None:
         options = (
             "--nnodes=2", "--max-restarts=3", "--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{port}",
             "--rdzv-id=here", "--local-addr=127.0.0.1", "--rdzv-conf=join_timeout=300",
-            "--monitor-interval=20",  # an agent that died is missed after 15 seconds, and then left out
         )  # fmt: skip
         return train(tmp_path, "--out", "part", *STEPS, processes=1, options=options)
 

@@ -10,15 +10,19 @@ other, dealt by a hash of the text, so that duplicates never straddle the split.
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import hashlib
 import json
+import os
+import platform
 import shutil
 import sys
 import tempfile
 import time
 import unicodedata
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -139,16 +143,15 @@ def _prepare(
     folder = root / key
     meta = _valid(folder)
     if meta is None:
-        entry = spool / "entry"
-        entry.mkdir()
-        reading = read(collections, held_out, data, entry, specials, progress)
-        if vocabulary is None:
-            vocabulary = _vocabulary(reading, data, specials, collections[0].sources[0].label)
-        elif grows:
-            more = _specials(reading.mode, data) if vocabulary.specials else ()
-            vocabulary = vocabulary.extended(reading.characters, more)
-        _write_entry(entry, reading, vocabulary, progress)
-        meta = _publish(entry, folder)
+        with _entry(root, key) as entry:
+            reading = read(collections, held_out, data, entry, specials, progress)
+            if vocabulary is None:
+                vocabulary = _vocabulary(reading, data, specials, collections[0].sources[0].label)
+            elif grows:
+                more = _specials(reading.mode, data) if vocabulary.specials else ()
+                vocabulary = vocabulary.extended(reading.characters, more)
+            _write_entry(entry, reading, vocabulary, progress)
+            meta = _publish(entry, folder)
     named = [_provenance(c, sha) for c, sha in zip(collections + held_out, hashes, strict=True)]
     return _open(folder, meta, data, collections, named)
 
@@ -191,6 +194,8 @@ def _write_entry(entry: Path, reading: Reading, vocabulary: Vocabulary, progress
         for name in PARTS:
             described[name] = encode_documents(entry, name, vocabulary, report)
             done += (entry / f"{name}.text").stat().st_size
+    for notes in entry.glob("*.json"):  # of how far the reading was
+        notes.unlink()
     meta = {
         "format": FORMAT,
         "documents": reading.mode,
@@ -237,9 +242,45 @@ def _key(
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
 
 
+@contextlib.contextmanager
+def _entry(root: Path, key: str) -> Iterator[Path]:
+    """A folder for what is being read: the one that an interrupted process of this machine left, if any."""
+    host = platform.node() or "here"
+    entry = root / f"new-{key}-{host}-{os.getpid()}"
+    for left in (root / f"left-{key}", *root.glob(f"new-{key}-{glob.escape(host)}-*")):
+        if left.name == f"left-{key}" or not _alive(int(left.name.rpartition("-")[2])):
+            with contextlib.suppress(OSError):  # there is none, or another process was quicker
+                left.rename(entry)
+                break
+    entry.mkdir(exist_ok=True)
+    try:
+        yield entry
+    except Exception:
+        shutil.rmtree(entry, ignore_errors=True)
+        raise
+    except BaseException:  # interrupted: who reads this text next goes on from here
+        with contextlib.suppress(OSError):
+            entry.rename(root / f"left-{key}")
+        raise
+    shutil.rmtree(entry, ignore_errors=True)  # where another process had published the same
+
+
+def _alive(process: int) -> bool:
+    """Whether this machine runs a process of that number; where it cannot be asked, yes."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # another user's
+    return True
+
+
 def _sweep(root: Path) -> None:
     """Remove what killed processes left unfinished, long ago enough that none is still at it."""
-    for left in root.glob("new-*"):
+    for left in (*root.glob("new-*"), *root.glob("left-*")):
         try:
             if time.time() - left.stat().st_mtime > STALE:
                 shutil.rmtree(left, ignore_errors=True)

@@ -91,10 +91,10 @@ def _stands_alone(character: str) -> bool:
 
 def _decoded(source: Source, encoding: str, newlines: bool) -> Iterator[str]:
     decoder: codecs.IncrementalDecoder | io.IncrementalNewlineDecoder | None = None
-    read = 0
+    read = source.start
     for block in source.blocks():
         if decoder is None:
-            encoding = _settled(source, encoding, block)
+            encoding = "utf-8" if source.start else _settled(source, encoding, block)  # none other is cut
             decoder = codecs.getincrementaldecoder(encoding)("strict")
             if newlines:
                 decoder = io.IncrementalNewlineDecoder(decoder, translate=True)

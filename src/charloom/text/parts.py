@@ -137,14 +137,15 @@ class Part:
 
 
 class TextWriter:
-    """The first pass: texts go to disk as they come."""
+    """The first pass: texts go to disk as they come. One whole text goes on where `written` ended."""
 
-    def __init__(self, folder: Path, name: str, unit: str) -> None:
-        self.characters = 0
-        self.bytes = 0
+    def __init__(self, folder: Path, name: str, unit: str, written: tuple[int, int] = (0, 0)) -> None:
+        self.characters, self.bytes = written
         self.documents = 0
         self._codec = _codec(unit)
-        self._text = (folder / f"{name}.text").open("wb")
+        self._text = (folder / f"{name}.text").open("r+b" if self.bytes else "wb")
+        self._text.truncate(self.bytes)
+        self._text.seek(self.bytes)
         self._table = (folder / f"{name}.table").open("wb")
         self._labels = (folder / f"{name}.labels").open("wb")
         self._arrays = (folder / f"{name}.arrays").open("wb")
@@ -159,6 +160,10 @@ class TextWriter:
         self._text.write(data)
         self.characters += len(text)
         self.bytes += len(data)
+
+    def flush(self) -> None:
+        """What was added is in the file."""
+        self._text.flush()
 
     def add_documents(
         self, documents: Sequence[Document], encoded: Sequence[bytes], labels: Array, arrays: Array

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from charloom.errors import DataError, UsageError
-from charloom.text import arrays
+from charloom.text import arrays, cache
 from charloom.text.condition import Condition
 from charloom.text.config import DataConfig, Progress
 from charloom.text.decoding import encoding_of, text_blocks
@@ -21,8 +23,11 @@ from charloom.text.tables import TAB, Columns, rows
 from charloom.text.tallies import Tallies
 from charloom.text.vocabulary import FirstAppearances
 
+Told = Callable[[int], None]
+
 SAMPLE = 2**18  # characters that the guess of the documents looks at
 PIECE = 2**17  # characters of documents that are dealt at a time
+SEGMENT = 2**26  # bytes between two notes of how far a reading is: half a second
 PARTS = ("train", "validation", "test")
 
 
@@ -121,18 +126,46 @@ def _mode(collections: Sequence[Collection], data: DataConfig) -> tuple[Mode, st
     return guess(sample[:SAMPLE], len(sources))
 
 
-def _joined(collections: Sequence[Collection], data: DataConfig) -> Iterator[str]:
-    """All files as one text; in the unit "char" each file begins on a new line."""
-    last = "\n"
-    for collection in collections:
-        for source in collection.sources:
-            first = True
+def _segments(collections: Sequence[Collection], data: DataConfig) -> list[Source]:
+    """The files, long ones in pieces, at whose borders a reading that was broken off can go on."""
+    found: list[Source] = []
+    for source in (source for collection in collections for source in collection.sources):
+        long = source.path.stat().st_size >= 2 * SEGMENT
+        cut = long and (data.unit == "byte" or encoding_of(source, data).startswith("utf-8"))
+        found += source.cut(SEGMENT) if cut else [source]
+    return found
+
+
+def _read_text(
+    folder: Path, name: str, segments: list[Source], data: DataConfig, seen: FirstAppearances, told: Told
+) -> tuple[TextWriter, FirstAppearances]:
+    """All files as one text; in the unit "char" each file begins on a new line.
+
+    Now and then it is noted in NAME.json how far the reading is; where there is such a note, it goes on.
+    """
+    notes = folder / f"{name}.json"
+    done, written, last = 0, (0, 0), "\n"
+    if notes.is_file():
+        done, (characters, size), last, positions = json.loads(notes.read_text(encoding="utf-8"))
+        written, seen = (characters, size), FirstAppearances(positions, characters)
+    writer = TextWriter(folder, name, data.unit, written)
+    with contextlib.closing(writer):
+        noted = writer.bytes
+        for number, source in enumerate(segments[done:], done + 1):
+            joins = not source.start and last != "\n" and data.unit == "char"
             for block in text_blocks(source, data):
-                if first and last != "\n" and data.unit == "char":
-                    yield "\n"
-                if block:
-                    yield block
-                    last, first = block[-1], False
+                text = "\n" + block if joins and block else block
+                joins = joins and not block
+                writer.add(text)
+                seen.add(text)
+                last = text[-1:] or last
+                told(writer.bytes)
+            if writer.bytes - noted >= SEGMENT or number == len(segments):
+                writer.flush()
+                note = [number, [writer.characters, writer.bytes], last, seen.positions]
+                cache.replace_file(notes, json.dumps(note).encode("ascii"))
+                noted = writer.bytes
+    return writer, seen
 
 
 def _read_whole(
@@ -147,13 +180,18 @@ def _read_whole(
     total, size, done = _size([*collections, *held_out]), 0, []
     seen = FirstAppearances()
     for name, group in (("whole", collections), ("held-out", held_out)):
-        writer = TextWriter(folder, name, data.unit)
-        for block in _joined(group, data):
-            writer.add(block)
-            if name == "whole" or not specials:
-                seen.add(block)
-            progress(Progress(size + writer.bytes, total, "reading"))
-        writer.close()
+        before = size
+
+        def told(written: int, before: int = before) -> None:
+            progress(Progress(before + written, total, "reading"))
+
+        segments = _segments(group, data)
+        if name == "whole":
+            writer, seen = _read_text(folder, name, segments, data, seen, told)
+        else:
+            (folder / f"{name}.json").unlink(missing_ok=True)
+            elsewhere = FirstAppearances() if specials else seen
+            writer, _ = _read_text(folder, name, segments, data, elsewhere, told)
         size += writer.bytes
         done.append(writer.characters)
     length, validation = done

@@ -11,7 +11,7 @@ import lzma
 import shutil
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Literal, cast
 
@@ -29,15 +29,18 @@ TABLES: dict[str, Kind] = {
     ".parquet": "parquet",
 }
 PACKED = (".gz", ".bz2", ".xz", ".zst")
+HASHED = 2**22  # bytes hashed between two reports of progress
 BLOCK = 2**18  # bytes read at a time: its code points still fit a processor's second cache
 
 
 @dataclass(frozen=True)
 class Source:
-    """One file: `label` is what messages call it."""
+    """One file, or its bytes from `start` to `end`: `label` is what messages call it."""
 
     path: Path
     label: str
+    start: int = 0
+    end: int | None = None
 
     @property
     def packed(self) -> str:
@@ -68,12 +71,28 @@ class Source:
         except OSError as error:
             raise unreadable(self.label, error) from error
 
+    def cut(self, size: int) -> Iterator[Source]:
+        """The file in pieces of at least `size` bytes that end with a line; whole if it is compressed."""
+        whole = self.path.stat().st_size
+        start = 0
+        if not self.packed:
+            with self.path.open("rb") as file:
+                while start + 2 * size <= whole:
+                    file.seek(start + size)
+                    file.readline()
+                    yield replace(self, start=start, end=file.tell())
+                    start = file.tell()
+        yield replace(self, start=start) if start else self
+
     def blocks(self, size: int = BLOCK) -> Iterator[bytes]:
         """Its bytes, decompressed, `size` at a time. Raises DataError where they are damaged."""
         with self.open() as file:
+            if self.start:
+                file.seek(self.start)
+            left = None if self.end is None else self.end - self.start
             while True:
                 try:
-                    block = file.read(size)
+                    block = file.read(size if left is None else min(size, left))
                 except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
                     raise self._damaged(error) from error
                 except Exception as error:
@@ -82,6 +101,8 @@ class Source:
                     raise self._damaged(error) from error
                 if not block:
                     return
+                if left is not None:
+                    left -= len(block)
                 yield block
 
     def _damaged(self, error: Exception) -> DataError:
@@ -113,12 +134,15 @@ class Collection:
         listing = hashlib.sha256()
         for source in self.sources:
             try:
+                hashed = hashlib.sha256()
                 with source.path.open("rb") as file:
-                    digest = hashlib.file_digest(file, "sha256").hexdigest()
-                    done += file.tell()
+                    while block := file.read(HASHED):
+                        hashed.update(block)
+                        done += len(block)
+                        progress(Progress(done, total, "checking"))
+                digest = hashed.hexdigest()
             except OSError as error:
                 raise unreadable(source.label, error) from error
-            progress(Progress(done, total, "checking"))
             if len(self.sources) == 1:
                 return digest
             listing.update(f"{digest}  {PurePath(source.label).name}\n".encode("utf-8", "surrogateescape"))

@@ -277,13 +277,17 @@ class Utf8Decoder(codecs.BufferedIncrementalDecoder):
 
 
 class FirstAppearances:
-    """The distinct characters of a text that comes in pieces, each with its first position."""
+    """The distinct characters of a text that comes in pieces, each with its first position.
 
-    def __init__(self) -> None:
-        self.positions: dict[str, int] = {}
-        self.length = 0  # characters so far
+    It can begin where another left off, with its `positions` and the `length` of its text.
+    """
+
+    def __init__(self, positions: Mapping[str, int] | None = None, length: int = 0) -> None:
+        self.positions: dict[str, int] = dict(positions or {})
+        self.length = length  # characters so far
         self._seen = np.zeros(POINTS, dtype=np.bool_)
-        self._ascii = b""
+        self._seen[[ord(character) for character in self.positions]] = True
+        self._ascii = bytes(np.flatnonzero(self._seen[:128]).tolist())
 
     def add(self, text: str) -> None:
         """The next piece."""

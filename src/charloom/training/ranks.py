@@ -26,6 +26,7 @@ from charloom.job import Job
 
 PATIENCE = 300.0  # seconds that a rank waits for another: longer than any step, evaluation or save takes
 Made = TypeVar("Made")
+MISSED = 20.0  # seconds: torchrun counts a machine in for 15 after it died, and would wait for it in vain
 REASONS = ("", "terminated", "interrupted")  # in the order in which they win
 
 
@@ -109,13 +110,13 @@ class Ranks:
         each = math.ceil(len(flat) / self.size)
         padded = torch.nn.functional.pad(flat, (0, each * self.size - len(flat)))
         received = torch.empty_like(padded)
-        with _exchange():
+        with self._exchange():
             dist.all_to_all_single(received, padded)
         parts = received.view(self.size, each)
         mine = parts[0].clone()
         for part in parts[1:]:
             mine += part
-        with _exchange():
+        with self._exchange():
             dist.all_gather(list(padded.view(self.size, each)), mine)
         return padded[: len(flat)]
 
@@ -132,7 +133,7 @@ class Ranks:
     def wait(self) -> None:
         """Until all are here, however long it takes: another may prepare a long text."""
         if self.size > 1:
-            with _exchange():
+            with self._exchange():
                 dist.barrier(self._patient)
 
     def one_first(self, prepare: Callable[[], Made]) -> Made:
@@ -151,13 +152,26 @@ class Ranks:
 
     def _gathered(self, tensor: Tensor) -> list[Tensor]:
         found = [torch.empty_like(tensor) for _ in range(self.size)]
-        with _exchange():
+        with self._exchange():
             dist.all_gather(found, tensor)
         return found
 
     def _broadcast(self, tensor: Tensor) -> None:
-        with _exchange():
+        with self._exchange():
             dist.broadcast(tensor, 0)
+
+    @contextlib.contextmanager
+    def _exchange(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:  # torch's own classes for it are subclasses
+            if self.job.elastic and self.job.machines > 1:
+                time.sleep(MISSED)
+            reason = " ".join(str(error).split())[:160]
+            raise RunError(
+                f"another rank is gone, or did not answer for {PATIENCE:g} seconds ({reason}); look at what "
+                "it said, then go on with train --resume"
+            ) from error
 
     @contextlib.contextmanager
     def joined(self) -> Iterator[Ranks]:
@@ -173,7 +187,7 @@ class Ranks:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         if torch.cuda.is_available():
             torch.cuda.set_device(self.job.local_rank)
-        with _exchange():
+        with self._exchange():
             dist.init_process_group(backend, timeout=timedelta(seconds=PATIENCE))
             self._patient = dist.new_group(timeout=timedelta(days=7), backend="gloo")
         try:
@@ -181,15 +195,3 @@ class Ranks:
         finally:
             with contextlib.suppress(Exception):  # the others may be gone
                 dist.destroy_process_group()
-
-
-@contextlib.contextmanager
-def _exchange() -> Iterator[None]:
-    try:
-        yield
-    except RuntimeError as error:  # torch's own classes for it are subclasses
-        reason = " ".join(str(error).split())[:160]
-        raise RunError(
-            f"another rank is gone, or did not answer for {PATIENCE:g} seconds ({reason}); look at what it "
-            "said, then go on with train --resume"
-        ) from error
