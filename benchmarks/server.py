@@ -34,7 +34,7 @@ from charloom.runtime.batch import Batch, Stream
 from charloom.runtime.generator import Generator
 from charloom.runtime.options import SamplerConfig
 from charloom.server.service import room_for
-from rows import Rows
+from rows import Rows, table
 from startup import model
 
 STREAMS = 1, 100, 1000
@@ -460,10 +460,11 @@ def show(found: dict[str, dict[str, Any]]) -> None:
             [f"{precision}: engine step, median, ms", f"{1000 * row['step']:.1f}"],
             [f"{precision}: between two events of a stream, p50 / p99 / most, ms",
              f"{told((row['gap_p50'], row['gap_p99'], row['gap_most']))}"],
-            *([f"{precision}: first character beside {count - 1:,} streams, p50 / p99, ms",
-               told(row[f"first_{count}"])] for count in STREAMS),
             [f"{precision}: memory a stream, kB", f"{row['memory'] / 1000:.0f}"],
         ]  # fmt: skip
+        for count in STREAMS:
+            name = f"{precision}: first character, {count:,} streams, p50 / p99, ms"
+            lines.append([name, told(row[f"first_{count}"])])
     print(table(["1×512", "measured"], lines))
     row = found["storms"]
     lines = [["none", told(row["quiet"]), f"{row['memory_before']:.0f}", ""]]
