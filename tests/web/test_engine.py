@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Error, Page, expect
 
+from charloom.export.bundle import WEB
 from charloom.export.precision import SCALE
 from charloom.model.folder import Model
 from charloom.runtime.generator import Generator
@@ -61,7 +63,7 @@ def test_the_draw_follows_the_vectors(lab: Lab) -> None:
 
 @pytest.mark.parametrize(
     ("cell", "layers", "hidden", "embedding"),
-    [("lstm", 1, 24, 8), ("gru", 2, 13, 8), ("rnn", 1, 16, 0), ("lstm", 3, 7, 0), ("gru", 1, 24, 8)],
+    [("lstm", 1, 24, 8), ("gru", 2, 13, 8), ("rnn", 2, 16, 0), ("lstm", 3, 7, 0), ("gru", 1, 24, 8)],
 )
 def test_logits_and_greedy_text_are_the_runtime_s(
     lab: Lab, make_folder: MakeFolder, cell: str, layers: int, hidden: int, embedding: int
@@ -344,6 +346,47 @@ def test_a_prompt_takes_the_form_of_the_training_text(lab: Lab, make_folder: Mak
         for text, (ids, written) in zip(texts, found, strict=True):
             assert ids == model.encode(text).tolist()
             assert written == generator.sample(text, settings=settings).text
+
+
+DOCS = (Path(__file__).parents[2] / "docs" / "page.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("number", "options"),
+    [
+        (2, {}),
+        (3, {"conditions": (replace(CLASS, values=("Sports", "World"), counts=(1, 1)),)}),
+        (4, {"specials": TRANSLATES}),
+        (5, {}),
+    ],
+)
+def test_the_lines_of_the_documentation_write(
+    lab: Lab, make_folder: MakeFolder, number: int, options: dict[str, Any]
+) -> None:
+    (block,) = re.findall(r"```js\n(.*?)```", DOCS, re.DOTALL)
+    line = block.splitlines()[number]
+    body = f"return {line}" if line.startswith("model") else f"{line}\nreturn document.body.textContent"
+    page = lab(make_folder(**options)[0])
+    assert len(page.evaluate(f"async () => {{ const model = {LOADED}; {body}\n}}")) > 20
+
+
+def test_the_documentation_names_every_option() -> None:
+    source = (WEB / "engine" / "sampler.js").read_text("utf-8")
+    names = re.findall(r"^  (\w+): \[", source.partition("const LIMITS")[2].partition("};")[0], re.MULTILINE)
+    assert len(names) == 10
+    for name in (
+        *names,
+        "bias",
+        "ban",
+        "only",
+        "stop",
+        "ignore_eos",
+        "prompt",
+        "condition",
+        "source",
+        "state",
+    ):
+        assert f"`{name}`" in DOCS, name
 
 
 def test_the_example_beside_the_engine_writes(lab: Lab, make_folder: MakeFolder) -> None:

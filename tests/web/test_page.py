@@ -219,6 +219,21 @@ def test_colours_lie_under_their_letters_as_they_come(open_page: Open, make_fold
     assert depths == pytest.approx([min(1, bit / 8) for bit in bits], abs=0.0051)
 
 
+def test_the_paper_grows_and_shrinks_with_the_text(open_page: Open) -> None:
+    page = open_page(viewport={"width": 390, "height": 2000})
+    area = page.locator("#text")
+
+    def height() -> float:
+        settle(page)
+        return float(area.evaluate("area => area.offsetHeight"))
+
+    empty = height()
+    area.fill("the rain\n" * 30)
+    assert height() > empty
+    page.locator("#clear").click()
+    assert height() == empty
+
+
 def test_only_the_changed_lines_are_coloured_anew(open_page: Open) -> None:
     page = open_page()
     page.locator("#text").fill("the rain\nis cold\nto me")
@@ -327,11 +342,13 @@ def test_a_unit_that_counts_is_found(open_page: Open, make_folder: MakeFolder) -
     assert page.get_by_label("The chosen hidden unit").is_checked()
 
 
-def test_about_tells_what_the_model_is(open_page: Open, make_folder: MakeFolder) -> None:
+def test_about_tells_what_the_model_is_and_how_to_embed_it(
+    open_page: Open, make_folder: MakeFolder, tmp_path: Path
+) -> None:
     provenance = {"corpora": [{"name": "verses"}], "characters": 12345}
     card = "---\ntags: [x]\n---\n\n# Verses\n\nAll of\nthem.\n\n- one\n- two\n\n    a line of code\n"
     source, model = make_folder(provenance=provenance, metrics={"nats": 2.25}, card=card)
-    page = open_page(source=source, view="about", precision="int8", name="verses of mine")
+    page = open_page(source=source, view="about", precision="int8", name='verses "of" <mine>')
     facts = page.locator("#facts").inner_text()
     for fact in ("LSTM", "12,345", "verses", "2.250 nats, 3.246 bits", f"{model.parameters:,}", "int8"):
         assert fact in facts
@@ -347,10 +364,15 @@ def test_about_tells_what_the_model_is(open_page: Open, make_folder: MakeFolder)
         "of",
         "code",
     ]
-    assert page.title() == "verses of mine"
+    assert page.title() == 'verses "of" <mine>'
     assert "from 3.500 to 2.250" in str(page.locator("#curve svg").get_attribute("aria-label"))
     expect(page.locator("#curve path.held")).to_have_attribute("d", re.compile("^M.*L"))
-    expect(page.locator("#embed")).to_contain_text('<iframe src="model.html"')
+    line = page.locator("#embed").inner_text()
+    (tmp_path / "mine.html").write_text(f"<!doctype html><h1>Mine</h1>{line}", encoding="utf-8")
+    page.goto((tmp_path / "mine.html").as_uri())
+    inner = page.frame_locator("iframe[title='verses \"of\" <mine>']")
+    inner.get_by_role("button", name=re.compile("^Write")).click()
+    expect(inner.locator("#status")).to_contain_text("seed")
 
 
 def test_it_speaks_the_browser_s_language(open_page: Open) -> None:

@@ -11,7 +11,8 @@ export class About {
     $("card").hidden = !page.about.card;
     const { served, name } = page.about;
     const file = served ? `${encodeURIComponent(name)}.html` : location.pathname.split("/").pop();
-    $("embed").textContent = `<iframe src="${file}" title="charloom" width="100%" height="640"></iframe>`;
+    const title = name.replace(/[&"<>]/g, (character) => `&#${character.charCodeAt(0)};`);
+    $("embed").textContent = `<iframe src="${file}" title="${title}" allow="clipboard-write" width="100%" height="640"></iframe>`;
     $("copy-embed").onclick = () => page.copy($("embed").textContent);
   }
 

@@ -149,7 +149,7 @@ export class Editor extends EventTarget {
 
   /** The paper scrolls, not the text: so text and colours cannot come apart. */
   grow() {
-    this.area.style.height = `${this.tint.offsetHeight}px`;
+    this.area.style.height = `${this.tint.getBoundingClientRect().height}px`;
   }
 
   changed() {
