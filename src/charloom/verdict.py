@@ -114,6 +114,7 @@ def judge(
     text: Text,
     *,
     limit: int | None = None,
+    dynamic: bool = False,
     progress: Callable[[str, float], None] = lambda doing, share: None,
 ) -> Verdict:
     """Score a text, or its first `limit` characters, and say what the score is worth.
@@ -122,7 +123,11 @@ def judge(
     """
     vocabulary = generator.model.vocabulary
     found = evaluation.evaluate(
-        generator, text.part, limit=limit, progress=lambda share: progress("scoring", share)
+        generator,
+        text.part,
+        limit=limit,
+        dynamic=dynamic,
+        progress=lambda share: progress("scoring", share),
     )
     if text.train is None:
         return Verdict(found, [ground.uniform(HeldOut(text.part, vocabulary, limit))], [])

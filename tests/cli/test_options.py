@@ -114,6 +114,7 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "--part": Effect("eval run", "eval run --part train"),
         "--against": Effect("eval run", "eval run --against run"),
         "--limit": Effect("eval run", "eval run --limit 300"),
+        "--dynamic": Effect("eval run --limit 300", "eval run --limit 300 --dynamic"),
         "--json": Effect("eval run", "eval run --json"),
     },
     "score": {

@@ -279,3 +279,38 @@ def test_memory_does_not_grow_with_the_text(corpus_of) -> None:
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[2] < 1.2 * peaks[1]
+
+
+def test_dynamic_pays_before_it_learns(corpus_of, monkeypatch) -> None:
+    """At a rate of zero it is carried; a text that repeats itself gets cheaper; the model stays as it is."""
+    from charloom.training import dynamic
+
+    corpus = corpus_of("the same line again and again, " * 130, fractions=(50, 0, 50))
+    model = model_of(corpus, LSTM)
+    before = {name: value.copy() for name, value in model.weights.items()}
+    generator = Generator(model)
+    monkeypatch.setattr(dynamic, "RATE", 0.0)
+    still = evaluate(generator, corpus.test, dynamic=True)
+    assert still.dynamic.nats == pytest.approx(still.carried.nats, rel=1e-5)
+    assert still.dynamic.bits_per_byte == pytest.approx(still.carried.bits_per_byte, rel=1e-5)
+    monkeypatch.setattr(dynamic, "RATE", 0.01)
+    learning = evaluate(generator, corpus.test, dynamic=True)
+    assert learning.dynamic.nats < 0.8 * learning.carried.nats
+    first = evaluate(generator, corpus.test, limit=dynamic.STRETCH - 1, dynamic=True)
+    assert first.dynamic.nats == pytest.approx(first.carried.nats, rel=1e-5)  # nothing was learned yet
+    assert all((model.weights[name] == value).all() for name, value in before.items())
+    assert learning.to_json()["dynamic"]["nats"] == learning.dynamic.nats
+    assert "dynamic" not in evaluate(generator, corpus.test).to_json()
+
+
+@pytest.mark.parametrize("specials", [True, False])
+def test_dynamic_scores_the_symbols_that_carried_scores(specials, corpus_of, monkeypatch) -> None:
+    from charloom.training import dynamic
+
+    monkeypatch.setattr(dynamic, "RATE", 0.0)
+    monkeypatch.setattr(dynamic, "STRETCH", 7)
+    corpus = corpus_of("one line\nand another one\nx\n" * 30, documents="line", fractions=(50, 0, 50))
+    if not specials:
+        corpus = corpus_of("one long text é" * 60, specials=False, fractions=(50, 0, 50))
+    found = evaluate(Generator(model_of(corpus, LSTM)), corpus.test, dynamic=True)
+    assert found.dynamic.nats == pytest.approx(found.carried.nats, rel=1e-5)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     type=click.Choice(["test", "validation", "train"]),
     help="Which part of the text it was trained on.  [default: test]",
 )
+@click.option("--dynamic", is_flag=True, help="Score also a copy of the model that learns what it has read.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Score the first N characters only.")
 @click.option("--against", metavar="MODEL", help="Compare with another model on the same text.")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
@@ -27,6 +28,7 @@ def command(
     model: str | None,
     files: tuple[str, ...],
     part: Any,
+    dynamic: bool,
     limit: int | None,
     against: str | None,
     as_json: bool,
@@ -54,7 +56,7 @@ def command(
             text = verdict.other_text(loaded.path, loaded.model, files, stdin=stdin, progress=bar.read)
         else:
             text = verdict.own_text(loaded.path, loaded.model, part or "test", progress=bar.read)
-        found = verdict.judge(loaded.generator, text, limit=limit, progress=bar.show)
+        found = verdict.judge(loaded.generator, text, limit=limit, dynamic=dynamic, progress=bar.show)
         compared = None
         if other is not None:
             bar.show("reading with both models", None)
@@ -89,7 +91,9 @@ def _show(found: Verdict) -> None:
         for name, measure in (
             ("this model", found.evaluation.carried),
             ("this model, cold 256", found.evaluation.cold_256),
+            ("this model, learning", found.evaluation.dynamic),
         )
+        if measure is not None
     ]
     rows += [(each.name, each.nats, each.bits_per_character, "") for each in found.baselines]
     if not sys.stdout.isatty():

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from charloom.insight.heldout import PIECE, Floats, HeldOut, Ids, Span
+from charloom.model.folder import Model
 from charloom.runtime.generator import Generator
 from charloom.text.corpus import Part
 
@@ -46,18 +47,20 @@ class Evaluation:
     `carried`: each text (the whole one, or every document) is one stream from a zero state. `cold_256`:
     texts are cut into windows of 256 symbols without overlap, each read from a zero state (after `<bos>`,
     if the model has one), and each symbol is predicted from at most 256 before it: just as a transformer
-    with that context is scored when its windows do not overlap. Both score the same symbols.
+    with that context is scored when its windows do not overlap. `dynamic`, where it was asked for: as
+    carried, by a model that goes on learning (`charloom.training.dynamic`). All score the same symbols.
     """
 
     characters: int
     carried: Measure
     cold_256: Measure
+    dynamic: Measure | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON holds them."""
-        found = asdict(self)
-        for measure in ("carried", "cold_256"):
-            found[measure]["interval"] = list(found[measure]["interval"])
+        found = {key: value for key, value in asdict(self).items() if value is not None}
+        for key in found.keys() - {"characters"}:
+            found[key]["interval"] = list(found[key]["interval"])
         return found
 
 
@@ -66,6 +69,7 @@ def evaluate(
     part: Part,
     *,
     limit: int | None = None,
+    dynamic: bool = False,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Evaluation:
     """Score `part`, or its first `limit` symbols, in memory that does not grow with it.
@@ -73,7 +77,7 @@ def evaluate(
     `progress` is told the share that is done. Raises DataError where there is nothing to score.
     """
     held_out = HeldOut(part, generator.model.vocabulary, limit)
-    total = 2 * held_out.counts.sum()  # each symbol is scored twice
+    total = (2 + dynamic) * held_out.counts.sum()  # each symbol is scored so many times
     done = 0
 
     def report(count: int) -> None:
@@ -82,8 +86,8 @@ def evaluate(
         progress(done / total)
 
     carried = _Losses(held_out, report)
+    block = max(1, min(BLOCK, len(held_out.ids) // FEWEST_BLOCKS))
     if held_out.whole:
-        block = max(1, min(BLOCK, len(held_out.ids) // FEWEST_BLOCKS))
         for span in held_out.streams():
             for ids, nats in _one_stream(generator, held_out.ids, span):
                 carried.add(ids, nats, block)
@@ -98,9 +102,27 @@ def evaluate(
     cold = _Losses(held_out, report)
     for ids, nats in _from_zero(generator, held_out.ids, held_out.windows(COLD)):
         cold.add(ids, nats, len(ids))
+    learning = None
+    if dynamic:
+        learning = _Losses(held_out, report)
+        for ids, nats in _learning(generator.model, held_out):
+            learning.add(ids, nats, block if held_out.whole else len(ids))
     return Evaluation(
-        characters=round(carried.characters), carried=carried.measure(), cold_256=cold.measure()
+        characters=round(carried.characters),
+        carried=carried.measure(),
+        cold_256=cold.measure(),
+        dynamic=learning.measure() if learning else None,
     )
+
+
+def _learning(model: Model, held_out: HeldOut) -> Iterator[tuple[Ids, Floats]]:
+    """Scored ids of each text, and their nats, by a model that goes on learning."""
+    from charloom.training import dynamic
+
+    read, scored = tee(held_out.streams())
+    texts = ((np.asarray(held_out.ids[start:stop], np.int64), skip) for start, stop, skip in read)
+    for (start, stop, skip), nats in zip(scored, dynamic.losses(model, texts), strict=True):
+        yield np.asarray(held_out.ids[start + skip : stop]), nats
 
 
 def _one_stream(generator: Generator, ids: Ids, span: Span) -> Iterator[tuple[Ids, Floats]]:
