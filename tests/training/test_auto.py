@@ -13,19 +13,26 @@ from charloom.training import auto
 from charloom.training.config import TrainConfig
 
 Prepare = Callable[..., Corpus]
-RATE = 2e10  # floating-point operations a second: two ordinary cores
+SPEED = 2e11  # floating-point operations a second: two ordinary cores
+CHOSEN = {
+    "model": {"cell", "layers", "hidden", "dropout"},
+    "train": {"window", "lanes", "rate", "muon_rate"},
+}
 
 
 @pytest.fixture(autouse=True)
 def _machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auto, "_product_rate", lambda config: RATE)
+    monkeypatch.setattr(auto, "_speed", lambda config, vocabulary: SPEED)
 
 
 def chosen(corpus: Corpus, config: TrainConfig, **given: dict[str, Any]) -> dict[str, Any]:
     choice = auto.choose(corpus, config, given)
-    assert all(reason for reason in choice.reasons.values())
-    assert {key.split(".")[1] for key in choice.reasons} <= {"lanes", "hidden", "dropout"}
     found = choice.values
+    assert {s: v.keys() | given.get(s, {}).keys() for s, v in found.items()} == {
+        s: keys | given.get(s, {}).keys() for s, keys in CHOSEN.items()
+    }
+    assert choice.reasons.keys() == {f"{section}.{key}" for section in found for key in found[section]}
+    assert all(reason and "\n" not in reason for reason in choice.reasons.values())
     ModelConfig(**{**given.get("model", {}), **found["model"]})
     TrainConfig(**found["train"])
     return {**found["model"], **found["train"]}
@@ -44,11 +51,18 @@ def test_more_time_is_a_wider_model(prepare: Prepare) -> None:
 def test_more_text_is_a_wider_model_with_less_dropout(prepare: Prepare) -> None:
     found = [chosen(prepare(size), TrainConfig(minutes=60)) for size in (2000, 40_000, 400_000)]
     assert [one["hidden"] for one in found] == sorted(one["hidden"] for one in found)
+    assert found[0]["hidden"] >= auto.SAFE  # the text alone never makes it narrower
     assert found[0]["hidden"] < found[-1]["hidden"]
-    assert found[0]["dropout"] == 0.5
+    assert found[0]["dropout"] == auto.MOST_DROPOUT
     assert chosen(prepare(400_000), TrainConfig(epochs=1))["dropout"] == 0
     assert chosen(prepare(4000), TrainConfig(minutes=1))["lanes"] < TrainConfig().lanes
     assert found[-1]["lanes"] == TrainConfig().lanes
+
+
+def test_a_trained_model_goes_on_gently(prepare: Prepare) -> None:
+    anew, on = (chosen(prepare(), TrainConfig(minutes=1, start=start)) for start in ("", "somewhere"))
+    for key in ("rate", "muon_rate"):
+        assert on[key] == pytest.approx(auto.GENTLE * anew[key])
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -57,17 +71,16 @@ def test_what_is_given_is_kept(cell: str, prepare: Prepare) -> None:
         "model": {"hidden": 77, "layers": 2, "cell": cell},
         "train": {"lanes": 3, "window": 5},
     }
-    choice = auto.choose(prepare(), TrainConfig(minutes=5, lanes=3, window=5), given)
-    assert choice.values["model"]["hidden"] == 77
-    assert choice.values["train"]["lanes"] == 3
-    assert "model.hidden" not in choice.reasons
+    found = chosen(prepare(), TrainConfig(minutes=5, lanes=3, window=5), **given)
+    assert not found.keys() & {"hidden", "layers", "cell", "lanes", "window"}
 
 
 def test_a_text_of_a_few_characters(prepare: Prepare) -> None:
     found = chosen(prepare(30), TrainConfig(minutes=5))
-    assert (found["hidden"], found["lanes"]) == (auto.WIDTHS[0], 1)
+    assert (found["hidden"], found["lanes"]) == (auto.SAFE, 1)
 
 
 def test_the_machine_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    assert auto._product_rate(TrainConfig(threads=1, precision="float32")) > 1e8
+    monkeypatch.setattr(auto, "TIMED_WIDTH", 64)
+    assert auto._speed(TrainConfig(threads=1, precision="float32", window=8), 30) > 1e7

@@ -5,23 +5,32 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 
-from charloom.model.config import GATES
+from charloom.model.config import GATES, ModelConfig
 from charloom.text.corpus import Corpus
-from charloom.training import device, layout
+from charloom.training import device
+from charloom.training.batches import Lanes
 from charloom.training.config import DEFAULT_MINUTES, TrainConfig
+from charloom.training.learner import Learner
+from charloom.training.network import Network
+from charloom.training.optimiser import ROUNDS, Optimiser
+from charloom.training.ranks import Ranks
 
-WIDTHS = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
-READ_PER_PARAMETER = 1.0  # characters that a weight needs to have been trained on to be worth its time
-TEXT_PER_PARAMETER = 0.25  # distinct characters a weight; with fewer the model learns the text by heart
-EFFICIENCY = 0.2  # of the bare product's rate that a whole training step reaches
-DOCUMENT_WINDOW = 256  # characters of a document a step: most short texts whole, and memory bounded
-DOCUMENT_STEPS = 8  # in an epoch of documents, at least
+WIDTHS = (64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536)
+SAFE = 256  # however small the text: narrower would only learn less, and the best weights are kept
+READ_PER_WEIGHT = 1.5  # characters that a weight needs to have been trained on to be worth its time
+TEXT_PER_WEIGHT = 0.5  # characters of text a weight; with fewer the model learns the text by heart
 LANE_WINDOWS = 8  # windows in a lane, at least: with fewer the heads repeat themselves at once
+DROPOUT = 0.08  # for every time that the epochs double
+MOST_DROPOUT = 0.5
+GENTLE = 0.3  # of the rates for a model that has learned before: more would make it forget
+TIMED_WIDTH = 512
+TIMED_STEPS = 2  # after one that is not counted
 
 
 @dataclass(frozen=True)
@@ -33,75 +42,93 @@ class Choice:
 
 
 def choose(corpus: Corpus, config: TrainConfig, given: Mapping[str, Mapping[str, Any]]) -> Choice:
-    """Width, lanes and dropout for the training part of `corpus` under the budget of `config`.
+    """Cell, sizes, dropout, lanes, window and rates for the training part of `corpus` and a budget.
 
-    What is `given` is kept and taken into account.
+    The budget is that of `config`. What is `given` is kept and taken into account.
     """
     text = max(1, corpus.train.characters)
-    model, train = given.get("model", {}), given.get("train", {})
+    vocabulary = len(corpus.vocabulary)
+    sizes = ModelConfig(**given.get("model", {}))
+    values: dict[str, dict[str, Any]] = {"model": {}, "train": {}}
     reasons: dict[str, str] = {}
-    lanes, window = _rows(corpus, config, train, reasons)
-    rate = _product_rate(config)
+
+    def take(section: str, key: str, value: Any, reason: str) -> Any:
+        """Choose a value, unless another is given."""
+        if key in given.get(section, {}):
+            return given[section][key]
+        values[section][key] = value
+        reasons[f"{section}.{key}"] = reason
+        return value
+
+    take("model", "cell", sizes.cell, "learns most of the three in equal time")
+    take("model", "layers", sizes.layers, "in minutes, width pays more than depth")
+    window: int = take("train", "window", config.window, "longer learns no more and steps less often")
+    most = max(1, text // (LANE_WINDOWS * window))
+    few = "the text is too short for more" if most < config.lanes else "more would step less often"
+    lanes: int = take("train", "lanes", min(config.lanes, most), few)
+    config = replace(config, lanes=lanes, window=window)
+    speed = 0.0 if config.epochs or config.steps else _speed(config, vocabulary)
 
     def read(hidden: int) -> float:
         """Characters that the budget trains on at this width."""
         if config.epochs:
             return config.epochs * text
         if config.steps:
-            return config.steps * lanes * window
-        a_character = 6 * _weights(model, hidden, len(corpus.vocabulary))  # two products back for one forth
-        return 60 * (config.minutes or DEFAULT_MINUTES) * rate * EFFICIENCY / a_character
+            return float(config.steps) * lanes * window
+        seconds = 60 * (config.minutes or DEFAULT_MINUTES)
+        shape = replace(sizes, hidden=hidden)
+        return seconds * speed / _operations(shape, vocabulary, lanes * window) * lanes * window
 
-    hidden = model.get("hidden") or WIDTHS[0]
-    if "hidden" not in model:
-        for width in WIDTHS:
-            weights = _weights(model, width, len(corpus.vocabulary))
-            if read(width) >= READ_PER_PARAMETER * weights and text >= TEXT_PER_PARAMETER * weights:
-                hidden = width
-        reasons["model.hidden"] = (
-            f"about {read(hidden):,.0f} characters can be read in the budget, of {text:,} there are"
-        )
+    hidden = WIDTHS[0]
+    for width in WIDTHS:
+        weights = _weights(replace(sizes, hidden=width), vocabulary)
+        enough = width <= SAFE or text >= TEXT_PER_WEIGHT * weights
+        if enough and read(width) >= READ_PER_WEIGHT * weights:
+            hidden = width
+    told = f"about {_rounded(read(hidden))} characters are read in the budget, of {_rounded(text)} there are"
+    hidden = take("model", "hidden", hidden, told)
     epochs = read(hidden) / text
-    dropout = round(min(0.5, max(0.0, 0.1 * math.log2(max(epochs, 1.0)))), 2)
-    reasons["model.dropout"] = f"the text is read about {epochs:.1f} times"
-    values: dict[str, dict[str, Any]] = {
-        "model": {"hidden": hidden, "dropout": dropout},
-        "train": {"lanes": lanes, "window": window},
-    }
+    dropout = round(min(MOST_DROPOUT, max(0.0, DROPOUT * math.log2(max(epochs, 1.0)))), 2)
+    take("model", "dropout", dropout, f"the text is read about {epochs:.1f} times")
+    share, why = (GENTLE, "a third: it goes on from a trained model") if config.start else (1.0, "")
+    for key, reason in (("rate", "Adam's, on all but"), ("muon_rate", "Muon's, on")):
+        rate = round(share * getattr(config, key), 5)
+        take("train", key, rate, why or f"{reason} recurrent matrices; best of several on validation parts")
     return Choice(values, reasons)
 
 
-def _rows(
-    corpus: Corpus, config: TrainConfig, train: Mapping[str, Any], reasons: dict[str, str]
-) -> tuple[int, int]:
-    """Rows a step, and characters of each."""
-    part = corpus.train
-    if part.documents is not None and layout.name(corpus, config) == "documents":
-        count = len(part.documents) - 1
-        rows = train.get("lanes") or max(1, min(config.lanes, count // DOCUMENT_STEPS))
-        reasons["train.lanes"] = f"{count:,} documents of {len(part.ids) / count:,.0f} characters on average"
-        return rows, train.get("window", DOCUMENT_WINDOW)
-    text, window = max(1, part.characters), train.get("window", config.window)
-    lanes = train.get("lanes") or max(1, min(config.lanes, text // (LANE_WINDOWS * window)))
-    reasons["train.lanes"] = f"{text:,} characters of text give lanes of {text // lanes:,}"
-    return lanes, window
-
-
-def _weights(model: Mapping[str, Any], hidden: int, vocabulary: int) -> int:
+def _weights(shape: ModelConfig, vocabulary: int) -> int:
     """Parameters that take part in every character's products."""
-    recurrent: int = GATES[model.get("cell", "lstm")] * hidden * (2 * model.get("layers", 1) - 1)
-    return hidden * (recurrent + vocabulary)
+    recurrent = GATES[shape.cell] * shape.hidden * (2 * shape.layers - 1)
+    return shape.hidden * (recurrent + vocabulary)
 
 
-def _product_rate(config: TrainConfig) -> float:
-    """Floating-point operations a second of a recurrent step's product here."""
+def _operations(shape: ModelConfig, vocabulary: int, characters: int) -> float:
+    """Floating-point operations of a step: two products back for one forth, and Muon's on every block."""
+    blocks = GATES[shape.cell] * (2 * shape.layers - 1)
+    return 6.0 * characters * _weights(shape, vocabulary) + 6.0 * ROUNDS * blocks * shape.hidden**3
+
+
+def _speed(config: TrainConfig, vocabulary: int) -> float:
+    """Operations a second of whole steps on this machine: some are taken, of a model nobody keeps."""
     place = device.choose(config)
-    kind = torch.bfloat16 if place.precision == "bfloat16" else torch.float32
-    left, right = (torch.ones(shape, dtype=kind, device=place.device) for shape in ((64, 512), (512, 2048)))
+    shape = ModelConfig(hidden=TIMED_WIDTH)
+    network = Network(shape, vocabulary, torch.Generator().manual_seed(0)).to(place.device)
+    learner = Learner(network, Optimiser(network, config), place, 0, Ranks())
+    ids = np.zeros(config.lanes * config.window + 1, np.int64)
+    batch = Lanes(ids, lanes=config.lanes, window=config.window, seed=0).batch(0)
     best = math.inf
     with place.engaged():
-        for _ in range(20):
+        for step in range(1 + TIMED_STEPS):
             start = time.perf_counter()
-            (left @ right)[0, 0].item()
-            best = min(best, time.perf_counter() - start)
-    return 2 * 64 * 512 * 2048 / best
+            learner.step(step, batch, 0.0)
+            learner.losses()  # waits for a GPU
+            if step:
+                best = min(best, time.perf_counter() - start)
+    return _operations(shape, vocabulary, config.lanes * config.window) / best
+
+
+def _rounded(number: float) -> str:
+    """Two digits that count: a reason needs no more."""
+    digits = max(0, len(str(int(number))) - 2)
+    return f"{round(number, -digits):,.0f}"

@@ -7,7 +7,6 @@ record repeats every rate.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 
@@ -51,10 +50,10 @@ class Schedule:
         return min(1.0, share)
 
     def rate(self, step: int) -> float:
-        """Share of the full rate at `step`: a linear rise, then (with decay) half a cosine down to zero."""
+        """Share of the full rate at `step`: a linear rise, then (with decay) a straight line down to zero."""
         done = self.done(step)
         if done < self.warmup:
             return min(1.0, self.done(step + 1) / self.warmup)
         if not self.decay:
             return 1.0
-        return 0.5 + 0.5 * math.cos(math.pi * (done - self.warmup) / (1 - self.warmup or 1.0))
+        return (1 - done) / (1 - self.warmup or 1.0)
