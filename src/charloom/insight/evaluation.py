@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from charloom.errors import UsageError
 from charloom.insight.heldout import PIECE, Floats, HeldOut, Ids, Span
 from charloom.model.folder import Model
 from charloom.runtime.generator import Generator
+from charloom.runtime.state import State
 from charloom.text.corpus import Part
 
 COLD = 256  # the context of the small transformers whose published figures `cold_256` compares with
@@ -47,8 +49,9 @@ class Evaluation:
     `carried`: each text (the whole one, or every document) is one stream from a zero state. `cold_256`:
     texts are cut into windows of 256 symbols without overlap, each read from a zero state (after `<bos>`,
     if the model has one), and each symbol is predicted from at most 256 before it: just as a transformer
-    with that context is scored when its windows do not overlap. `dynamic`, where it was asked for: as
-    carried, by a model that goes on learning (`charloom.training.dynamic`). All score the same symbols.
+    with that context is scored when its windows do not overlap. Documents with conditions or sources are not
+    cut: both read them whole. `dynamic`, where it was asked for: as carried, by a model that goes on
+    learning (`charloom.training.dynamic`). All score the same symbols.
     """
 
     characters: int
@@ -76,7 +79,9 @@ def evaluate(
 
     `progress` is told the share that is done. Raises DataError where there is nothing to score.
     """
-    held_out = HeldOut(part, generator.model.vocabulary, limit)
+    held_out = HeldOut(part, generator.model.vocabulary, limit, generator.model.config.conditions)
+    if dynamic and held_out.given:
+        raise UsageError("dynamic: a model with conditions or sources does not learn while it reads; leave it out")
     total = (2 + dynamic) * held_out.counts.sum()  # each symbol is scored so many times
     done = 0
 
@@ -89,18 +94,18 @@ def evaluate(
     block = max(1, min(BLOCK, len(held_out.ids) // FEWEST_BLOCKS))
     if held_out.whole:
         for span in held_out.streams():
-            for ids, nats in _one_stream(generator, held_out.ids, span):
+            for ids, nats in _one_stream(generator, held_out, span):
                 carried.add(ids, nats, block)
     else:
         short = (span for span in held_out.streams() if span.stop - span.start <= LONG)
-        for ids, nats in _from_zero(generator, held_out.ids, short):
+        for ids, nats in _from_zero(generator, held_out, short):
             carried.add(ids, nats, len(ids))
         for span in held_out.streams():
             if span.stop - span.start > LONG:
-                for ids, nats in _one_stream(generator, held_out.ids, span):
+                for ids, nats in _one_stream(generator, held_out, span):
                     carried.add(ids, nats, len(ids))
     cold = _Losses(held_out, report)
-    for ids, nats in _from_zero(generator, held_out.ids, held_out.windows(COLD)):
+    for ids, nats in _from_zero(generator, held_out, held_out.windows(COLD)):
         cold.add(ids, nats, len(ids))
     learning = None
     if dynamic:
@@ -120,27 +125,38 @@ def _learning(model: Model, held_out: HeldOut) -> Iterator[tuple[Ids, Floats]]:
     from charloom.training import dynamic
 
     read, scored = tee(held_out.streams())
-    texts = ((np.asarray(held_out.ids[start:stop], np.int64), skip) for start, stop, skip in read)
-    for (start, stop, skip), nats in zip(scored, dynamic.losses(model, texts), strict=True):
+    texts = ((np.asarray(held_out.ids[start:stop], np.int64), skip) for start, stop, skip, _ in read)
+    for (start, stop, skip, _), nats in zip(scored, dynamic.losses(model, texts), strict=True):
         yield np.asarray(held_out.ids[start + skip : stop]), nats
 
 
-def _one_stream(generator: Generator, ids: Ids, span: Span) -> Iterator[tuple[Ids, Floats]]:
+def _start(generator: Generator, held_out: HeldOut, span: Span) -> State:
+    """The state that a span is read from."""
+    if not held_out.given:
+        return generator.unconditioned()
+    return generator.beginning.states(held_out.vectors([span.document]))[0]
+
+
+def _one_stream(generator: Generator, held_out: HeldOut, span: Span) -> Iterator[tuple[Ids, Floats]]:
     """Scored ids of one text of any length, and their nats, some at a time."""
-    state = None
+    state = _start(generator, held_out, span)
     skip = span.skip
     for start in range(span.start, span.stop, PIECE):
-        piece = np.asarray(ids[start : min(start + PIECE, span.stop)], np.int32)
+        piece = np.asarray(held_out.ids[start : min(start + PIECE, span.stop)], np.int32)
         scores, state = generator.continue_score(piece, state)
         yield piece[skip:], -scores.log_probabilities[skip:].astype(np.float64)
-        skip = 0
+        skip = max(0, skip - len(piece))
 
 
-def _from_zero(generator: Generator, ids: Ids, spans: Iterable[Span]) -> Iterator[tuple[Ids, Floats]]:
+def _from_zero(
+    generator: Generator, held_out: HeldOut, spans: Iterable[Span]
+) -> Iterator[tuple[Ids, Floats]]:
     """Scored ids of many short texts, and their nats, a text at a time."""
-    read, scored = tee(spans)
-    scores = generator.score(np.asarray(ids[span.start : span.stop], np.int32) for span in read)
-    for (start, stop, skip), score in zip(scored, scores, strict=True):
+    ids = held_out.ids
+    read, begun, scored = tee(spans, 3)
+    texts = (np.asarray(ids[span.start : span.stop], np.int32) for span in read)
+    starts = (_start(generator, held_out, span) for span in begun) if held_out.given else None
+    for (start, stop, skip, _), score in zip(scored, generator.score(texts, starts=starts), strict=True):
         yield np.asarray(ids[start + skip : stop]), -score.log_probabilities[skip:].astype(np.float64)
 
 

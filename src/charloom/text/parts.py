@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from charloom.text.condition import Condition, Vectors, vectors
+from charloom.text.condition import Condition, Vectors, vectors, width
 from charloom.text.decoding import BYTES
 from charloom.text.documents import Document
 from charloom.text.sources import BLOCK
@@ -123,6 +123,8 @@ class Part:
 
     def vectors(self, conditions: Sequence[Condition], documents: Array) -> Vectors:
         """The conditions of these documents (their numbers), (B, S); see `charloom.text.condition`."""
+        if len(conditions) and not self.labels.shape[1] + self.arrays.shape[1]:  # a text that tells nothing
+            return np.zeros((len(documents), width(conditions)), np.float32)
         return vectors(conditions, self.labels[documents], self.arrays[documents])
 
     def _rows(self, limit: int | None) -> Iterator[list[int]]:
@@ -293,13 +295,15 @@ def _decoded(utf8: npt.NDArray[np.uint8]) -> str:
     return Utf8Decoder().decode(utf8.tobytes(), True)
 
 
-def in_source(ids: Array, vocabulary: Vocabulary) -> npt.NDArray[np.bool_]:
-    """Which of `ids`, that begin with a document, belong to a source: from its `<bos>` to its `<sep>`."""
+def in_source(ids: Array, vocabulary: Vocabulary, inside: bool = False) -> tuple[npt.NDArray[np.bool_], bool]:
+    """Which of `ids` belong to a source, from its `<bos>` to its `<sep>`, and whether one is still open.
+
+    `inside` tells whether one was open before them.
+    """
     if vocabulary.sep is None:
-        return np.zeros(len(ids), np.bool_)
-    opened = (ids == vocabulary.bos).astype(np.int64) - (ids == vocabulary.sep)
-    found: npt.NDArray[np.bool_] = (np.cumsum(opened) > 0) | (ids == vocabulary.sep)
-    return found
+        return np.zeros(len(ids), np.bool_), False
+    opened = np.cumsum((ids == vocabulary.bos).astype(np.int64) - (ids == vocabulary.sep)) + inside
+    return (opened > 0) | (ids == vocabulary.sep), bool(opened[-1] > 0) if len(opened) else inside
 
 
 def narrowest(rows: int) -> np.dtype[Any]:

@@ -72,7 +72,7 @@ class HeldOut:
         if vocabulary.byte is not None:
             counts = np.zeros(len(vocabulary), np.int64)
             for ids in _stretches(part):
-                counts += np.bincount(ids[~in_source(ids, vocabulary)], minlength=len(vocabulary))
+                counts += np.bincount(ids[~in_source(ids, vocabulary)[0]], minlength=len(vocabulary))
             strange = part.characters - counts @ self._characters
             self._characters[vocabulary.byte] = strange / max(1, counts[vocabulary.byte])
             self._spelling[vocabulary.byte] = math.log(256)
