@@ -76,15 +76,19 @@ def other_text(
     model: Model,
     files: Sequence[str],
     *,
+    labelled: bool = True,
     stdin: BinaryIO | None = None,
     progress: Report = lambda _: None,
 ) -> Text:
-    """Texts that are read whole, as the model's own was. Raises DataError as `prepare` does."""
+    """Texts that are read whole, as the model's own was, conditions too if they are `labelled`.
+
+    Raises DataError as `prepare` does.
+    """
     vocabulary, provenance = model.vocabulary, model.provenance
     is_run = (path / runs.CONFIG).is_file()
     data = settings.resolve(file=path / runs.CONFIG).build("data") if is_run else DataConfig()
     mode = provenance.get("documents")
-    tables = any(map(_is_table, files))
+    tables = any(map(is_table, files))
     data = replace(
         data,
         unit=vocabulary.unit,
@@ -92,8 +96,18 @@ def other_text(
         fractions=(100, 0, 0),
         validation="",
         **({} if tables else {"text": (), "condition": (), "source": ""}),
+        **({} if labelled else {"condition": ()}),
     )
-    corpus = corpus_room.prepare(files, data, vocabulary=vocabulary, stdin=stdin, progress=progress)
+    if vocabulary.sep is not None and not tables:
+        raise DataError(f"{files[0]}: is no table, and the model needs a source for each text; give a table")
+    corpus = corpus_room.prepare(
+        files,
+        data,
+        vocabulary=vocabulary,
+        conditions=model.config.conditions,
+        stdin=stdin,
+        progress=progress,
+    )
     if corpus.documents != "whole" and vocabulary.eos is None and vocabulary.bos is not None:
         raise DataError(
             f"{corpus.name}: is a list of documents, and the model knows one whole text only; give plain text"
@@ -177,7 +191,8 @@ def _own_corpus(run: Path, model: Model, progress: Report) -> Corpus:
     return corpus
 
 
-def _is_table(name: str) -> bool:
+def is_table(name: str) -> bool:
+    """Whether a corpus of this name has columns."""
     if catalog.known(name):
         return catalog.find(name).documents == "row"
     return Source(Path(name), name).kind != "text"

@@ -19,6 +19,7 @@ COMMANDS = (
     "play",
     "eval",
     "score",
+    "classify",
     "report",
     "compare",
     "serve",

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from charloom.text.condition import Condition
 
 
 @click.command(short_help="Tell what a model is, or what this installation can do.")
@@ -26,14 +31,13 @@ def command(model: str | None, as_json: bool) -> None:
 
 
 def _model(name: str) -> dict[str, object]:
-    from dataclasses import asdict
-
     from charloom import api
 
     model = api.load(name).model
     return {
         "model": name,
-        **asdict(model.config),
+        **model.config.to_json(),
+        "conditions": {each.name: _condition(each) for each in model.config.conditions},
         "parameters": model.parameters,
         "unit": model.vocabulary.unit,
         "vocabulary": len(model.vocabulary),
@@ -42,6 +46,13 @@ def _model(name: str) -> dict[str, object]:
         "sampling": dict(model.sampling),
         "provenance": dict(model.provenance),
     }
+
+
+def _condition(condition: Condition) -> object:
+    """The values of a label and how many training documents have each, or the size of an array."""
+    if condition.kind == "array":
+        return f"{condition.size} numbers"
+    return dict(zip(condition.values, condition.counts, strict=True))
 
 
 def _installation() -> dict[str, object]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import click
 
+from charloom.cli.given import asked, given_options
+
 if TYPE_CHECKING:
     from charloom.character_model import CharacterModel
     from charloom.insight.score import Scored
@@ -38,6 +40,8 @@ class Found(NamedTuple):
     metavar="T",
     help="Only what is stranger than T bits, or, as p99.9, than 99.9 % of the held-out lines.",
 )
+@given_options
+@click.option("--source", default="", metavar="TEXT", help="The source that every text is read after.")
 @click.option("--html", "page", type=click.Path(dir_okay=False), metavar="F", help="Write a page instead.")
 @click.option(
     "--json", "as_json", is_flag=True, help="One JSON object a line, with each character's surprise."
@@ -48,6 +52,9 @@ def command(
     documents: str,
     sort: bool,
     above: str | None,
+    condition: str | None,
+    arrays: tuple[str, ...],
+    source: str,
     page: str | None,
     as_json: bool,
 ) -> None:
@@ -64,8 +71,9 @@ def command(
         raise UsageError("--html and --json exclude each other; leave one of them out")
     share, bits = _threshold(above)
     loaded = open_model(model)
-    least = _of_held_out(loaded, share) if share is not None else bits
-    found: Iterable[Found] = _found(loaded, files or ("-",), documents)
+    given = {"condition": asked(loaded.model.config.conditions, condition, arrays), "source": source}
+    least = _of_held_out(loaded, share, given) if share is not None else bits
+    found: Iterable[Found] = _found(loaded, files or ("-",), documents, given)
     found = (each for each in found if each.scored.strangeness > least)
     if sort:
         found = sorted(found, key=lambda each: -each.scored.strangeness)
@@ -77,7 +85,9 @@ def command(
         _show(each, several, as_json)
 
 
-def _found(model: CharacterModel, files: Iterable[str], documents: str) -> Iterator[Found]:
+def _found(
+    model: CharacterModel, files: Iterable[str], documents: str, given: dict[str, Any]
+) -> Iterator[Found]:
     from charloom.insight.score import score
     from charloom.text.documents import paragraphs
 
@@ -93,7 +103,8 @@ def _found(model: CharacterModel, files: Iterable[str], documents: str) -> Itera
                 text = file.read().decode("utf-8", "replace")
                 batches = [paragraphs([text]) if documents == "blank" else [text]]
             for batch in batches:
-                for scored in score(model.generator, map(clean, batch), lines=documents != "whole"):
+                texts = map(clean, batch)
+                for scored in score(model.generator, texts, lines=documents != "whole", **given):
                     yield Found(name, number, scored)
                     number += 1
                 sys.stdout.flush()
@@ -135,7 +146,7 @@ def _threshold(above: str | None) -> tuple[float | None, float]:
         ) from None
 
 
-def _of_held_out(model: CharacterModel, share: float) -> float:
+def _of_held_out(model: CharacterModel, share: float, given: dict[str, Any]) -> float:
     from charloom.insight.score import score, threshold
     from charloom.reporting import held_out
     from charloom.text.documents import lines
@@ -143,7 +154,7 @@ def _of_held_out(model: CharacterModel, share: float) -> float:
     assert model.path is not None
     text = held_out(model.path, model.model)
     each_line = lines(text.part.blocks()) if text.part.documents is None else text.part.texts()
-    value, count = threshold((each.strangeness for each in score(model.generator, each_line)), share)
+    value, count = threshold((each.strangeness for each in score(model.generator, each_line, **given)), share)
     told = f"p{100 * share:g} is {value:.2f} bits, from {count:,} lines of {text.name}"
     click.echo(f"charloom: {told}", err=True)
     return value

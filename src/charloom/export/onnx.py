@@ -1,5 +1,10 @@
 """A model as one ONNX step graph: ids (B, T), state (L, P, B, H) -> logits (B, T, V), state; any B and T.
 
+A model with conditions takes a third input, condition (B, S), and adds what it gives to the state: at a
+text's first step, where the state is zero; zeros at the others. S is laid out as the metadata's
+`conditions` are: of a label one-hot values, of an array its values less `mean` by `deviation`, then a 1.
+A source is read as any ids: `<bos>` source `<sep>`, and then the text.
+
 The graph is built operator by operator and compared with the runtime before it is written. Gates change
 their order on the way: torch's LSTM i f g o is ONNX's i o f c (its c is g), GRU r z n is z r h with
 linear_before_reset=1. The file's metadata carries config.json, vocab.json and generation.json.
@@ -19,7 +24,9 @@ from charloom.model.durable import replace_file
 from charloom.model.folder import FORMAT, Model
 from charloom.runtime import twins
 from charloom.runtime.arrays import Floats
+from charloom.runtime.beginning import Beginning
 from charloom.runtime.weights import fold
+from charloom.text.condition import width
 
 OPSET, IR_VERSION = 17, 8  # of 2022: every runtime in use reads them
 TOLERANCE = 1e-4
@@ -67,11 +74,18 @@ def graph(model: Model) -> bytes:
         depth, values = constant("depth", np.array(size)), constant("values", np.array([0, 1], np.float32))
         node("OneHot", ["ids", depth, values], ["embedded"])
     x = node("Transpose", ["embedded"], ["x.0"], perm=[1, 0, 2])  # (T, B, E)
-    states = []
+    states, state = [], "state"
+    if config.conditions:
+        matrix = constant("condition.weight", Beginning(model).matrix.T)
+        begun = node("MatMul", ["condition", matrix], ["begun"])  # (B, L · P · H)
+        shape = constant("begun.shape", np.array([0, config.layers, config.parts, config.hidden]))
+        begun = node("Reshape", [begun, shape], ["begun.rows"])
+        begun = node("Transpose", [begun], ["begun.state"], perm=[1, 2, 0, 3])
+        state = node("Add", ["state", begun], ["state.begun"])
     for k in range(config.layers):
         weights = {name: constant(f"layers.{k}.{name}", array) for name, array in _layer(model, k).items()}
         layer = node(
-            "Gather", ["state", constant(f"layer.{k}", np.array(k))], [f"state.{k}"], axis=0
+            "Gather", [state, constant(f"layer.{k}", np.array(k))], [f"state.{k}"], axis=0
         )  # (P, B, H)
         parts = [f"state.{k}.{part}" for part in range(config.parts)]
         node("Split", [layer], parts, axis=0)  # each (1, B, H), as ONNX's one direction
@@ -104,6 +118,11 @@ def graph(model: Model) -> bytes:
             [
                 value("ids", TensorProto.INT64, "batch", "time"),
                 value("state", TensorProto.FLOAT, *state_shape),
+                *(
+                    [value("condition", TensorProto.FLOAT, "batch", width(config.conditions))]
+                    if config.conditions
+                    else []
+                ),
             ],
             [
                 value("logits", TensorProto.FLOAT, "batch", "time", size),
@@ -133,9 +152,14 @@ def check(model: Model, content: bytes) -> None:
     random = np.random.default_rng(0)
     ids = random.integers(len(model.vocabulary), size=(3, 7))
     state = np.tanh(random.normal(size=model.config.state_shape(3))).astype(np.float32)
-    logits, after = session.run(None, {"ids": ids, "state": state})
-    network = fold(model.config, model.weights, "float32")
+    given = {}
     expected: Floats = state
+    if model.config.conditions:
+        given["condition"] = random.normal(size=(3, width(model.config.conditions))).astype(np.float32)
+        begun = [each.hidden for each in Beginning(model).states(given["condition"])]
+        expected = state + np.stack(begun, axis=2)
+    logits, after = session.run(None, {"ids": ids, "state": state, **given})
+    network = fold(model.config, model.weights, "float32")
     worst = 0.0
     for t in range(ids.shape[1]):
         step, expected = twins.step(network, ids[:, t].astype(np.int32), expected)
@@ -170,7 +194,12 @@ def _tensor(name: str, array: np.ndarray[Any, Any]) -> Any:
 
 
 def _metadata(model: Model) -> dict[str, str]:
-    config = {"format": FORMAT, "unit": model.vocabulary.unit, "model": model.config.to_json()}
+    config = {
+        "format": FORMAT,
+        "unit": model.vocabulary.unit,
+        "model": model.config.to_json(),
+        "conditions": {each.name: each.to_json() for each in model.config.conditions},
+    }
     return {
         "config": json.dumps({**config, "provenance": dict(model.provenance)}),
         "vocabulary": json.dumps(model.vocabulary.to_json()),

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ import numpy as np
 from charloom.errors import UsageError
 from charloom.runtime.arrays import Doubles, Ids
 from charloom.runtime.generator import BATCH, Generator, Scores
+from charloom.runtime.state import State
+from charloom.text.condition import Asked
 from charloom.text.vocabulary import Vocabulary
 
 LINE_END = "\n"
@@ -74,29 +76,40 @@ class Scored:
         }
 
 
-def score(generator: Generator, texts: Iterable[str], *, lines: bool = True) -> Iterator[Scored]:
+def score(
+    generator: Generator,
+    texts: Iterable[str],
+    *,
+    lines: bool = True,
+    condition: Asked = None,
+    source: str = "",
+) -> Iterator[Scored]:
     """Each of `texts`, in order; a batch of them is read at a time, and memory does not grow.
 
+    Each is read as one that `condition` and `source` belong to. Raises UsageError as `Generator.prime` does.
     Without `lines`, a model of one whole text reads each as it stands: no line end before or behind it.
     """
     vocabulary = generator.model.vocabulary
     marks = _marks(vocabulary) if lines or vocabulary.eos is not None else _NOTHING
+    start = generator.unconditioned()
+    if vocabulary.bos is not None:
+        start = generator.prime(condition=condition, source=source)
     iterator = iter(texts)
     with ThreadPoolExecutor(THREADS) as threads:
         while group := list(islice(iterator, THREADS * BATCH)):
             coded = [vocabulary.encode(text) for text in group]
             order = sorted(range(len(group)), key=lambda i: -len(coded[i]))  # rows of a batch end together
             batches = [order[k : k + BATCH] for k in range(0, len(group), BATCH)]
-            read = partial(_read, generator, coded, marks)
+            read = partial(_read, generator, start, coded, marks)
             scores = dict(chain.from_iterable(threads.map(read, batches)))
             for i, text in enumerate(group):
                 yield _scored(vocabulary, text, coded[i], scores[i], marks)
 
 
 def _read(
-    generator: Generator, coded: Sequence[Ids], marks: _Marks, batch: Sequence[int]
+    generator: Generator, start: State, coded: Sequence[Ids], marks: _Marks, batch: Sequence[int]
 ) -> list[tuple[int, Scores]]:
-    scores = generator.score(marks.around(coded[i]) for i in batch)
+    scores = generator.score((marks.around(coded[i]) for i in batch), starts=repeat(start))
     return list(zip(batch, scores, strict=True))
 
 

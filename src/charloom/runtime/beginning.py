@@ -15,7 +15,7 @@ NOTHING = np.zeros(0, np.int32)
 
 
 class Beginning:
-    """The linear map of a model's conditions, as one matrix (layers · parts · H, S)."""
+    """The linear map of a model's conditions: one `matrix` (layers · parts · H, S)."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -26,13 +26,13 @@ class Beginning:
             bias = np.concatenate([model.weights[bias] for _, bias in names])
             rows.append(np.concatenate((weight, bias[:, None]), axis=1))
         height = int(np.prod(model.config.state_shape()))
-        self._matrix: Floats = np.concatenate([np.zeros((height, 0), np.float32), *rows], axis=1)
+        self.matrix: Floats = np.concatenate([np.zeros((height, 0), np.float32), *rows], axis=1)
 
     def states(self, vectors: Vectors) -> list[State]:
         """The state before anything is read, for each row of `vectors` (B, S)."""
         shape, vocabulary = self._model.config.state_shape(), len(self._model.vocabulary)
         # row by row: a product of many rows would give each other last bits than alone
-        hidden = [(self._matrix @ row).reshape(shape) for row in vectors]
+        hidden = [(self.matrix @ row).reshape(shape) for row in vectors]
         return [State(each, np.full(vocabulary, np.nan, np.float32), NOTHING) for each in hidden]
 
     def state(self, condition: Asked = None) -> State:

@@ -84,6 +84,7 @@ def prepare(
     specials: bool = True,
     vocabulary: Vocabulary | None = None,
     grows: bool = False,
+    conditions: Sequence[Condition] = (),
     stdin: BinaryIO | None = None,
     progress: Report = lambda _: None,
 ) -> Corpus:
@@ -92,6 +93,7 @@ def prepare(
     `corpora` are paths, globs, folders, "-" (`stdin`) or names of the catalog; none means "python-docs".
     Without `specials` the vocabulary has no specials, and holds the characters of all parts. With
     `vocabulary`, that of a model, the ids are that model's; where it `grows`, what it lacks is appended.
+    With `conditions`, a model's, the labels' numbers are its, and labels that it does not know are unknown.
 
     Raises DataError for a text that cannot be read as asked, DownloadError, MissingExtraError.
     """
@@ -106,7 +108,16 @@ def prepare(
         spool = Path(tempfile.mkdtemp(prefix="new-", dir=root))
         try:
             return _prepare(
-                list(corpora) or [DEFAULT], data, specials, vocabulary, grows, stdin, progress, root, spool
+                list(corpora) or [DEFAULT],
+                data,
+                specials,
+                vocabulary,
+                grows,
+                {each.name: each.values for each in conditions},
+                stdin,
+                progress,
+                root,
+                spool,
             )
         finally:
             shutil.rmtree(spool, ignore_errors=True)
@@ -123,6 +134,7 @@ def _prepare(
     specials: bool,
     vocabulary: Vocabulary | None,
     grows: bool,
+    labels: Mapping[str, Sequence[str]],
     stdin: BinaryIO | None,
     progress: Report,
     root: Path,
@@ -139,12 +151,14 @@ def _prepare(
         hashes.append(collection.sha256(progress, done, total))
         done += collection.size()
     beside = [_sha256(path) for c in collections + held_out for path in _beside(c, data)]
-    key = _key(collections + held_out, hashes + beside, len(held_out), data, specials, vocabulary, grows)
+    key = _key(
+        collections + held_out, hashes + beside, len(held_out), data, specials, vocabulary, grows, labels
+    )
     folder = root / key
     meta = _valid(folder)
     if meta is None:
         with _entry(root, key) as entry:
-            reading = read(collections, held_out, data, entry, specials, progress)
+            reading = read(collections, held_out, data, labels, entry, specials, progress)
             if vocabulary is None:
                 vocabulary = _vocabulary(reading, data, specials, collections[0].sources[0].label)
             elif grows:
@@ -228,6 +242,7 @@ def _key(
     specials: bool,
     vocabulary: Vocabulary | None,
     grows: bool,
+    labels: Mapping[str, Sequence[str]],
 ) -> str:
     """What decides the ids, hashed: contents, settings, and the versions of our format and of Unicode."""
     decisive = asdict(data) | {"validation": held_out}
@@ -235,7 +250,7 @@ def _key(
         ([source.kind + source.packed for source in c.sources], c.entry.name if c.entry else "")
         for c in collections
     ]
-    given = [vocabulary.to_json(), grows] if vocabulary else None
+    given = [vocabulary.to_json(), grows, dict(labels)] if vocabulary else None
     text = json.dumps(
         [FORMAT, unicodedata.unidata_version, decisive, specials, given, hashes, kinds], sort_keys=True
     )

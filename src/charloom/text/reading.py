@@ -56,11 +56,15 @@ def read(
     collections: Sequence[Collection],
     held_out: Sequence[Collection],
     data: DataConfig,
+    labels: Mapping[str, Sequence[str]],
     folder: Path,
     specials: bool,
     progress: Report,
 ) -> Reading:
-    """Write the parts' texts into `folder`. `held_out` is the validation part, where it stands apart."""
+    """Write the parts' texts into `folder`. `held_out` is the validation part, where it stands apart.
+
+    `labels` gives the values of conditions, where they are known beforehand.
+    """
     mode, reason = _mode(collections, data)
     for source in (source for collection in held_out for source in collection.sources):
         if (source.kind == "text") == (mode == "row"):
@@ -72,7 +76,7 @@ def read(
             raise UsageError(f"validation: {source.label} is {found}; give two of a kind")
     if mode == "whole":
         return _read_whole(collections, held_out, data, folder, specials, progress, reason)
-    return _read_documents(collections, held_out, data, folder, specials, progress, mode, reason)
+    return _read_documents(collections, held_out, data, labels, folder, specials, progress, mode, reason)
 
 
 def documents(collections: Sequence[Collection], mode: Mode, data: DataConfig) -> Iterator[Document]:
@@ -214,13 +218,15 @@ def _read_documents(
     collections: Sequence[Collection],
     held_out: Sequence[Collection],
     data: DataConfig,
+    labels: Mapping[str, Sequence[str]],
     folder: Path,
     specials: bool,
     progress: Report,
     mode: Mode,
     reason: str,
 ) -> Reading:
-    dealer = _Dealer(folder, data, Tallies(_conditions(collections, data), _label(collections)), specials)
+    tallies = Tallies(_conditions(collections, data, labels), _label(collections))
+    dealer = _Dealer(folder, data, tallies, specials)
     total = _size([*collections, *held_out])
     first, second = _borders(data, bool(held_out))
     try:
@@ -301,13 +307,14 @@ def _borders(data: DataConfig, apart: bool) -> tuple[float, float]:
     return (end, end) if apart else (100 if validation == test == 0 else first, end)
 
 
-def _conditions(collections: Sequence[Collection], data: DataConfig) -> dict[str, tuple[str, ...]]:
+def _conditions(
+    collections: Sequence[Collection], data: DataConfig, labels: Mapping[str, Sequence[str]]
+) -> dict[str, Sequence[str]]:
     """The conditions and the values known beforehand."""
-    columns = columns_of(collections[0], data)
-    entry = collections[0].entry
-    return (
-        {entry.called: columns.labels} if entry and columns.labels else dict.fromkeys(columns.condition, ())
-    )
+    columns, entry = columns_of(collections[0], data), collections[0].entry
+    if entry and columns.labels:
+        return {entry.called: columns.labels}
+    return {name: labels.get(name, ()) for name in columns.condition}
 
 
 def _size(collections: Sequence[Collection]) -> int | None:

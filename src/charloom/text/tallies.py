@@ -24,7 +24,7 @@ Arrays = npt.NDArray[np.float32]  # (n, the sizes of the array conditions togeth
 
 
 class Tallies:
-    """The conditions of these names; `known` gives the values that are known beforehand, if any."""
+    """The conditions of these names; where `known` gives values beforehand, other labels are unknown."""
 
     def __init__(self, known: Mapping[str, Sequence[str]], label: str) -> None:
         self._label = label
@@ -91,6 +91,8 @@ class Tallies:
             )
         stripped = value.strip()
         numbers = self._numbers[name]
+        if self._known[name]:
+            return numbers.get(stripped, UNKNOWN)
         return numbers.setdefault(stripped, len(numbers)) if stripped else UNKNOWN
 
     def _array(self, name: str, value: object) -> Arrays:

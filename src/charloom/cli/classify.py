@@ -1,0 +1,108 @@
+"""`charloom classify`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from charloom.errors import DataError
+
+if TYPE_CHECKING:
+    from charloom.character_model import CharacterModel
+    from charloom.insight.classify import Classified
+
+LEAST_TOLD = 0.001  # probabilities below it are not worth a reader's time
+
+
+@click.command(short_help="Tell which label each text most likely has.")
+@click.argument("model")
+@click.argument("files", nargs=-1, metavar="[FILE]...")
+@click.option("--condition", default="", metavar="NAME", help="Which condition, where there are several.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a text, with every probability.")
+def command(model: str, files: tuple[str, ...], condition: str, as_json: bool) -> None:
+    """Classify each line of FILEs, or each row of tables, by the labels that MODEL was trained with.
+
+    Without FILE: the test part of its own text, which it has not seen. Where the label is known, it is
+    told how many were right. The labels' probabilities are Bayes' rule's, from how well each label
+    predicts the text.
+    """
+    from charloom.cli.model import open_model
+    from charloom.insight.classify import condition_of
+
+    loaded = open_model(model)
+    name = condition_of(loaded.generator, condition).name
+    texts, known = _texts(loaded, files, name)
+    right = counted = 0
+    for found, label in zip(loaded.classify(texts, condition=name), known, strict=False):
+        _show(found, label, as_json)
+        if label:
+            counted += 1
+            right += found.label == label
+    if counted:
+        click.echo(f"charloom: {right:,} of {counted:,} right, {_interval(right, counted)}", err=True)
+
+
+def _texts(
+    model: CharacterModel, files: tuple[str, ...], name: str
+) -> tuple[Iterable[str], Iterable[str | None]]:
+    """The texts, and the label of each where it is known."""
+    from itertools import repeat
+
+    from charloom import verdict
+    from charloom.cli.bar import Bar
+
+    assert model.path is not None
+    if files and not any(map(verdict.is_table, files)):
+        return _lines(model, files), repeat(None)
+    with Bar() as bar:
+        if files:
+            try:
+                text = verdict.other_text(model.path, model.model, files, progress=bar.read)
+            except DataError:  # without labels, or with too few of them, there are still texts
+                text = verdict.other_text(model.path, model.model, files, labelled=False, progress=bar.read)
+        else:
+            text = verdict.own_text(model.path, model.model, "test", progress=bar.read)
+    conditions = model.model.config.conditions
+    if not text.part.labels.shape[1]:
+        return text.part.texts(), repeat(None)
+    documents = range(len(text.part.labels))
+    return text.part.texts(), (text.part.condition(conditions, i).get(name) for i in documents)
+
+
+def _lines(model: CharacterModel, files: Iterable[str]) -> Iterator[str]:
+    from charloom.text.config import DataConfig
+    from charloom.text.decoding import normalised
+
+    for name in files:
+        file = sys.stdin.buffer if name == "-" else click.open_file(name, "rb")
+        with file:
+            for line in file:
+                yield normalised(line.decode("utf-8", "replace").rstrip("\r\n"), DataConfig())
+
+
+def _show(found: Classified, label: str | None, as_json: bool) -> None:
+    import json
+
+    from charloom.cli.model import visible
+
+    if as_json:
+        record: dict[str, Any] = {"text": found.text, "label": found.label}
+        record |= {"probabilities": dict(found.probabilities)} | ({"known": label} if label else {})
+        click.echo(json.dumps(record))
+        return
+    text = visible(found.text) if sys.stdout.isatty() else found.text
+    told = ", ".join(
+        f"{name} {chance:.1%}" for name, chance in found.probabilities.items() if chance >= LEAST_TOLD
+    )
+    click.echo(f"{told}\t{text}")
+
+
+def _interval(right: int, counted: int) -> str:
+    """The share and where 95 % of such samples would put it (Wilson, 1927)."""
+    share, z = right / counted, 1.96
+    middle = (share + z * z / (2 * counted)) / (1 + z * z / counted)
+    spread = z * (share * (1 - share) / counted + (z / (2 * counted)) ** 2) ** 0.5 / (1 + z * z / counted)
+    return f"{share:.1%} (95 %: {middle - spread:.1%} to {middle + spread:.1%})"
