@@ -1,0 +1,237 @@
+"""What is given of a text gives the same in every engine: torch, the runtime, the plain twin, ONNX."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from conditioned import IMAGE, KIND, KINDS, SPECIALS, TRANSLATES, YEAR, model
+
+import charloom
+from charloom import bulk
+from charloom.character_model import CharacterModel
+from charloom.errors import UsageError
+from charloom.export import onnx
+from charloom.insight.classify import classify
+from charloom.insight.score import score
+from charloom.model.config import CELLS, Cell
+from charloom.model.folder import Model
+from charloom.runtime.generator import Generator
+from charloom.runtime.options import SamplerConfig
+from charloom.runtime.sample import Given
+from charloom.text.condition import slices, vector, width
+from charloom.training.network import Network
+
+PROMPT = "the rain in "
+
+
+def read_ids(made: Model, source: str = "") -> np.ndarray[Any, Any]:
+    """Everything that is read for the prompt, in ids."""
+    v = made.vocabulary
+    before = [v.bos, *([*made.encode(source), v.sep] if source else [])]
+    return np.array([[*before, *made.encode(PROMPT)]], np.int64)
+
+
+def by_torch(made: Model, condition: Any = None, source: str = "") -> tuple[Any, Any]:
+    network = Network(made.config, len(made.vocabulary), torch.Generator())
+    network.load_weights(made.weights)
+    given = torch.from_numpy(vector(made.config.conditions, condition)[None])
+    with torch.no_grad():
+        state = network.begun(network.zero_state(1), torch.tensor([True]), given)
+        logits, state = network(torch.from_numpy(read_ids(made, source)), state)
+    return logits[0, -1].numpy(), state[:, :, 0].numpy()
+
+
+def by_onnx(made: Model, condition: Any = None, source: str = "") -> tuple[Any, Any]:
+    session = onnxruntime.InferenceSession(onnx.graph(made))
+    feeds = {"ids": read_ids(made, source), "state": np.zeros(made.config.state_shape(1), np.float32)}
+    if made.config.conditions:
+        feeds["condition"] = vector(made.config.conditions, condition)[None]
+    logits, state = session.run(None, feeds)
+    return logits[0, -1], state[:, :, 0]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_engine_begins_alike(kind: str, cell: Cell, layers: int) -> None:
+    conditions, specials, given = KINDS[kind]
+    made = model(conditions, specials, cell, layers)
+    found = Generator(made).prime(PROMPT, **given)
+    for engine in (by_torch, by_onnx):
+        logits, state = engine(made, **given)
+        np.testing.assert_allclose(found.logits, logits, atol=1e-4)
+        np.testing.assert_allclose(found.hidden, state, atol=1e-4)
+    if given:
+        other = Generator(made).prime(PROMPT, source="b" if "source" in given else "")
+        assert not np.allclose(found.logits, other.logits, atol=1e-2)
+
+
+def test_onnx_takes_the_condition_once(tmp_path: Path) -> None:
+    """Zeros after the first step; the metadata tell how it is laid out."""
+    made = model((IMAGE, KIND))
+    onnx.write(made, tmp_path / "m.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
+    told = json.loads(session.get_modelmeta().custom_metadata_map["config"])["conditions"]
+    assert told == {"image": IMAGE.to_json(), "kind": KIND.to_json()}
+    assert [place.stop for _, place in slices(made.config.conditions)] == [5, 9]
+    asked = {"image": [1, 2, 3, 4], "kind": "even"}
+    greedy = SamplerConfig(temperature=0, length=60)
+    expected = Generator(made).sample("a", settings=greedy, condition=asked).text
+    ids, written = [made.vocabulary.bos, *made.encode("a")], []
+    given, state = (
+        vector(made.config.conditions, asked)[None],
+        np.zeros(made.config.state_shape(1), np.float32),
+    )
+    while len(written) < 60:
+        feeds = {"ids": np.array([ids]), "state": state, "condition": given}
+        logits, state = session.run(None, feeds)
+        given = np.zeros_like(given)
+        logits[0, -1, [made.vocabulary.bos, made.vocabulary.byte]] = -np.inf
+        ids = [int(logits[0, -1].argmax())]
+        if ids[0] == made.vocabulary.eos:
+            break
+        written += ids
+    assert made.vocabulary.decode(written) == expected
+    assert given.shape == (1, width(made.config.conditions))
+
+
+def test_translate_and_caption_are_greedy_and_take_options() -> None:
+    translator = CharacterModel(model((), TRANSLATES))
+    sources = ["a tale", "b", "a much longer source than those"] * 100  # more than a batch
+    found = translator.translate(sources, length=20)
+    assert found[:3] == found[3:6]
+    assert found[0] == translator.generate(source="a tale", temperature=0, length=20)
+    assert translator.translate(sources[:2], length=9, temperature=1.0, seed=3) != found[:2]
+    captions = CharacterModel(model((IMAGE, YEAR)))
+    given = {"image": [1, 2, 3, 4], "year": "2004"}
+    expected = captions.generate(condition=given, temperature=0, length=30)
+    assert captions.caption(np.array([[1, 2], [3, 4]]), condition={"year": 2004}, length=30) == expected
+    with pytest.raises(UsageError, match="translate takes a list of texts"):
+        translator.translate("a tale")
+    with pytest.raises(UsageError, match="was not trained to translate"):
+        captions.translate(["a"])
+    with pytest.raises(UsageError, match="the model has 0 conditions that are arrays"):
+        translator.caption([1])
+
+
+def test_classify_is_bayes_rule() -> None:
+    made = model((KIND, YEAR))
+    generator = Generator(made)
+    texts = ["the rain", "in Spain", ""]
+    eos = made.vocabulary.eos
+    for found, text in zip(classify(generator, texts, "kind"), texts, strict=True):
+        joint = []
+        for value, count in zip(KIND.values, KIND.counts, strict=True):
+            ids = np.append(made.encode(text), eos).astype(np.int32)
+            scores, _ = generator.continue_score(ids, generator.prime(condition={"kind": value}))
+            joint.append(np.exp(scores.log_probabilities.sum(dtype=float)) * count / sum(KIND.counts))
+        expected = dict(zip(KIND.values, np.array(joint) / sum(joint), strict=True))
+        assert found.text == text
+        assert found.probabilities == pytest.approx(expected)
+        assert found.label == max(expected, key=expected.__getitem__)
+    with pytest.raises(UsageError, match="the model has kind, year; say which with --condition"):
+        next(classify(generator, texts))
+    with pytest.raises(UsageError, match="no condition 'image'; there are kind, year"):
+        next(classify(generator, texts, "image"))
+    with pytest.raises(UsageError, match="the model has no labels; train with --condition COLUMN"):
+        next(classify(Generator(model((IMAGE,))), texts))
+
+
+def test_score_reads_after_what_is_given() -> None:
+    made = CharacterModel(model((KIND,), TRANSLATES))
+    given = {"condition": "odd", "source": "a tale"}
+    (scored,) = score(made.generator, ["the rain"], **given)
+    eos = np.array([made.model.vocabulary.eos], np.int32)
+    state = made.generator.prime(**given)
+    scores, _ = made.generator.continue_score(np.concatenate((made.model.encode("the rain"), eos)), state)
+    assert scored.bits == pytest.approx(-scores.log_probabilities.sum() / np.log(2), rel=1e-5)
+    without_end = made.score("the rain", **given)
+    assert without_end.nats == pytest.approx(-scores.log_probabilities[:-1].sum(), rel=1e-5)
+    with pytest.raises(UsageError, match="the model writes what belongs to a source"):
+        made.score("the rain")
+
+
+@pytest.mark.parametrize("unique", [False, True])
+def test_so_many_for_every_label_in_columns(
+    unique: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the file is broken off within a label; and the file trains the next model."""
+    monkeypatch.setattr(bulk, "FLUSHED", 7)
+    made = CharacterModel(model((KIND,), provenance={"columns": ["title", "body"]}))
+    given = [Given("", {"kind": value}) for value in KIND.values]
+    options = {"length": 4 if unique else 30, "seed": 2, "ignore_eos": unique}
+    asked = {"count": 25, "given": given, "options": options, "unique": unique}
+    *_, last = bulk.write(made, tmp_path / "whole.csv", **asked)
+    for _ in zip(range(5), bulk.write(made, tmp_path / "broken.csv", **asked), strict=False):
+        pass
+    assert not (tmp_path / "broken.csv").exists()
+    list(bulk.write(made, tmp_path / "broken.csv", **asked))
+    whole = (tmp_path / "whole.csv").read_bytes()
+    assert (tmp_path / "broken.csv").read_bytes() == whole
+    rows = list(csv.DictReader(whole.decode().splitlines(keepends=True)))
+    assert [row["kind"] for row in rows] == [value for value in KIND.values for _ in range(25)]
+    assert last.written == 75
+    assert {"title", "body"} <= rows[0].keys()
+    direct = [
+        made.generator.sample(settings=made.settings(**options), stream=i, condition=given[i // 25].condition)
+        for i in ([] if unique else [0, 24, 25, 74])
+    ]
+    for sample in direct:
+        title, _, body = sample.text.partition("\t")
+        assert (rows[sample.stream]["title"], rows[sample.stream]["body"]) == (title, body)
+    if unique:
+        assert len({(row["title"], row["body"]) for row in rows}) == 75
+    *_, last = bulk.write(made, tmp_path / "t.jsonl", count=2, given=given, options=options)
+    lines = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text("utf-8").splitlines()]
+    assert [line["condition"] for line in lines] == [{"kind": v} for v in KIND.values for _ in range(2)]
+    assert list(lines[0]["columns"]) == ["title", "body"]
+
+
+def test_novel_texts_keep_their_condition() -> None:
+    from charloom.runtime.novel import Novel
+    from charloom.runtime.passages import Passages
+
+    generator = Generator(model((KIND,), SPECIALS))
+    settings = SamplerConfig(length=40, temperature=0.5, ignore_eos=True)
+    sample = generator.sample(settings=settings, condition="even")
+    novel = Novel(generator, Passages([sample.text.encode()]), 8, settings)
+    other = novel(sample)
+    shared = next(i for i, (a, b) in enumerate(zip(sample.text, other.text, strict=True)) if a != b)
+    again = generator.prime(other.text[: shared + 1], condition="even")
+    assert generator.sample(settings=SamplerConfig(length=1, temperature=0), state=again).text
+    assert other.condition == {"kind": "even"}
+    assert shared < 8
+
+
+PAIRS = [("uno", "one"), ("dos", "two"), ("tres", "three"), ("cuatro", "four"), ("cinco", "five")]
+
+
+def test_from_a_table_to_a_model_that_translates_by_label(tmp_path: Path) -> None:
+    """The whole way, small: every pair is learned by heart, in the language that is asked for."""
+    rows = [f"{es},{en},small\n{es},{en.upper()},large\n" for es, en in PAIRS]
+    (tmp_path / "pairs.csv").write_text("es,en,size\n" + "".join(rows * 8), encoding="utf-8")
+    made = charloom.train(
+        tmp_path / "pairs.csv", out=tmp_path / "run", text="en", source="es", condition="size",
+        epochs=60, hidden=48, lanes=10, rate=0.02, fractions="100/0/0", threads=1, patience=0, dropout=0.0,
+    )  # fmt: skip
+    sources = [es for es, _ in PAIRS]
+    assert made.translate(sources, condition="small") == [en for _, en in PAIRS]
+    assert made.translate(sources, condition="large") == [en.upper() for _, en in PAIRS]
+    samples = [
+        json.loads(line) for line in (tmp_path / "run" / "samples.jsonl").read_text("utf-8").splitlines()
+    ]
+    assert samples[-1]["source"] in sources
+    assert samples[-1]["condition"]["size"] in ("small", "large")
+    assert made.model.provenance["longest_source"] == 6
+
+
+def test_the_lesson_knows_no_conditions(data_folder: Path, tmp_path: Path) -> None:
+    made = charloom.train("ag_news:test", out=tmp_path / "run", preset="lesson", steps=2)
+    assert made.model.config.conditions == ()
