@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import runpy
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ DEFAULT = re.compile(r"\s*\[default: (.*)\]$")
 
 def page() -> str:
     """The whole page, as Markdown."""
+    sys.path.insert(0, str(TESTS.parent / "support"))
     flags = runpy.run_path(str(TESTS / "test_options.py"))
     messages = runpy.run_path(str(TESTS / "test_bad_input.py"))
     lines = [

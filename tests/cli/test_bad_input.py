@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conditioned import IMAGE, KIND, TRANSLATES, YEAR, model, write
 from safetensors.numpy import load_file, save_file
 
 from charloom.text import catalog
@@ -49,6 +50,10 @@ FILES = {
     "latin.txt": ("Der Bär läuft über die Straße, schön müde.\n" * 200).encode("latin-1"),
     "items.csv": b"title,body\n" + b"a fine day,it was a fine day\n" * 300,
     "items.jsonl": b'{"text": "a fine day"}\n' * 5 + b'{"text": "broken\n',
+    "same.csv": b"text,kind,rare,none\n" + b"".join(b"a fine day,x,%d,\n" % n for n in range(60)),
+    "blank.csv": b"text,kind\n,a\n ,b\n",
+    "arrays.jsonl": b'{"text": "a fine day", "image": [1, 2]}\n{"text": "it pours", "image": [1]}\n',
+    "nan.jsonl": b'{"text": "a fine day", "image": [1, NaN]}\n' * 9,
     "odd.toml": b"[train]\nminutes = \n",
 }
 
@@ -88,6 +93,14 @@ def change_text(run: Path) -> None:
     path = run / "config.toml"
     path.write_text(path.read_text("utf-8").replace("verse.txt", "text.txt"), encoding="utf-8")
     (run.parent / "verse.txt").write_bytes(FILES["text.txt"])
+
+
+CONDITIONED = {
+    "label": model((KIND,)),
+    "kinds": model((KIND, YEAR)),
+    "image": model((IMAGE,)),
+    "pairs": model((), TRANSLATES),
+}  # of random weights, by the folder that they are put in
 
 
 @dataclass(frozen=True)
@@ -167,6 +180,102 @@ CASES = [
         "an unknown encoding",
         f"train text.txt {TINY} --encoding utf8000",
         "encoding: there is none called 'utf8000'; utf-8, latin-1, cp1252 are some",
+        2,
+    ),
+    Case(
+        "a label that is the same in every row",
+        f"train same.csv --condition kind {TINY}",
+        "same.csv: kind is 'x' in every row; leave it out",
+    ),
+    Case(
+        "a label that hardly two rows share",
+        f"train same.csv --condition rare {TINY}",
+        "same.csv: rare has … values in 60 rows, and a condition is what many rows share; leave it out, "
+        "or name it as --text or --source",
+    ),
+    Case(
+        "a label that is missing everywhere",
+        f"train same.csv --condition none {TINY}",
+        "same.csv: none is empty in every row to train on; leave it out",
+    ),
+    Case(
+        "rows without text",
+        f"train blank.csv --condition kind {TINY}",
+        "blank.csv: is empty; give a file with text in it",
+    ),
+    Case(
+        "arrays of differing length",
+        f"train arrays.jsonl --condition image {TINY}",
+        "arrays.jsonl: image of row 2 has 1 numbers, those before it 2; mend the row",
+    ),
+    Case(
+        "an array with NaN",
+        f"train nan.jsonl --condition image {TINY}",
+        "nan.jsonl: image of row 1 holds NaN or infinity; mend the row",
+    ),
+    Case(
+        "a condition for a text that is no table",
+        f"train text.txt --condition kind {TINY}",
+        "text.txt: is no table, so it has no columns; leave out the columns' names",
+    ),
+    Case(
+        "a condition for a model without one",
+        "sample run --condition Sports",
+        "condition: the model was trained without any; leave it out",
+        2,
+    ),
+    Case(
+        "an unknown value of a condition",
+        "sample kinds --condition kind=eve,year=2003",
+        "condition kind: the model knows no 'eve'; did you mean even?",
+        2,
+    ),
+    Case(
+        "an unknown condition",
+        "sample kinds --condition kin=even,year=2003",
+        "condition kin: the model has none of this name; did you mean kind?",
+        2,
+    ),
+    Case(
+        "a bare value for several conditions",
+        "sample kinds --condition even",
+        "condition even: there are kind, year; say which, as kind=even",
+        2,
+    ),
+    Case(
+        "an unknown condition to go through",
+        "sample label --condition kind=odd --each colour",
+        "--each colour: the model has no labels of this name; there are kind",
+        2,
+    ),
+    Case(
+        "an array file that is none",
+        "sample image --condition-array text.txt",
+        "text.txt: is no .npy of numbers (…); save it with numpy.save",
+        2,
+    ),
+    Case(
+        "an array of another size",
+        "sample image --condition-array long.npy",
+        "condition image: 5 numbers were given; it takes 4",
+        2,
+    ),
+    Case(
+        "a model that translates, and no source",
+        "sample pairs",
+        "the model writes what belongs to a source; give one, as --source TEXT",
+        2,
+    ),
+    Case(
+        "a source for a model that does not translate",
+        "sample run --source uno",
+        "source: the model was not trained to translate; leave it out",
+        2,
+    ),
+    Case(
+        "classification by a model without labels",
+        "classify run text.txt",
+        "classify: the model has no labels; train with --condition COLUMN",
         2,
     ),
     Case(
@@ -430,6 +539,9 @@ def folder(tmp_path: Path, trained: Path) -> Path:
     for name, content in FILES.items():
         (tmp_path / name).write_bytes(content)
     shutil.copytree(trained, tmp_path / "run")
+    for name, made in CONDITIONED.items():
+        write(tmp_path / name, made)
+    np.save(tmp_path / "long.npy", np.arange(5))
     shutil.copy(trained.parent / "verse.txt", tmp_path)
     return tmp_path
 
@@ -539,6 +651,21 @@ def test_a_disk_that_is_full_keeps_what_was_there(folder: Path) -> None:
     assert len(found.stderr.splitlines()) == 1
     assert (folder / "run" / "checkpoints" / "step-30" / "sums.json").is_file()
     assert subprocess.run([sys.executable, "-m", "charloom", "info", "run"], cwd=folder).returncode == 0
+
+
+def test_a_source_of_100_000_characters_is_read_and_told(charloom, folder: Path) -> None:
+    config = json.loads((folder / "pairs" / "config.json").read_text("utf-8"))
+    config["provenance"]["longest_source"] = 60
+    (folder / "pairs" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    found = charloom("sample", "pairs", "--source", "a tale " * 14_285 + "12345", "--length", "9")
+    assert found.code == 0
+    assert "the source has 100,000 characters, and the longest learned 60; what comes of it" in found.err
+
+
+def test_a_condition_that_is_not_given_is_told(charloom, folder: Path) -> None:
+    found = charloom("sample", "kinds", "--condition", "year=2003", "--length", "9")
+    assert found.code == 0
+    assert found.err.splitlines()[-1] == "charloom: kind not given, so the text may be of any"
 
 
 def test_accents_and_emoji_under_a_foreign_code_page(charloom, folder: Path) -> None:

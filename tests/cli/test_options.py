@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
+from conditioned import IMAGE, KIND, TRANSLATES, YEAR, model, write
 
 from charloom.cli import group
+from charloom.model.folder import Model
 
 TIMES = re.compile(r'"(seconds|reason|path)": [^,}]+|\d+:\d\d|^(on|run) .*|seconds = .*', re.MULTILINE)
 
@@ -54,6 +57,8 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "--documents": Effect(TRAIN, f"{TRAIN} --documents line", "new/config.json"),
         "--unit": Effect(TRAIN, f"{TRAIN} --unit byte", TEXT),
         "--text": Effect(TABLE, TABLE.replace("title", "body"), TEXT),
+        "--condition": Effect(TABLE, f"{TABLE} --condition kind", "new/config.json"),
+        "--source": Effect(TABLE, f"{TABLE} --source body", TEXT),
         "--fractions": Effect(TRAIN, f"{TRAIN} --fractions 50/25/25", "new/config.json"),
         "--validation": Effect(TRAIN, f"{TRAIN} --validation other.txt", "new/metrics.jsonl"),
         "--encoding": Effect(
@@ -100,6 +105,10 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "--ignore-eos": Effect("sample run --length 500", "sample run --length 500 --ignore-eos"),
         "--precision": Effect(f"{WRITE} --length 2000", f"{WRITE} --length 2000 --precision int8"),
         "--seed": Effect(WRITE, f"{WRITE} --seed 1"),
+        "--condition": Effect("sample kinds", "sample kinds --condition kind=even,year=2004"),
+        "--each": Effect("sample kinds", "sample kinds --each year"),
+        "--condition-array": Effect("sample image", "sample image --condition-array image.npy"),
+        "--source": Effect("sample pairs --source tale", "sample pairs --source rain"),
         "--unique": Effect("sample run --length 1 -n 400", "sample run --length 1 -n 400 --unique"),
         "--novel": Effect("sample run --greedy", "sample run --greedy --novel 4"),
         "--out": Effect(WRITE, f"{WRITE} --out texts.csv", "texts.csv"),
@@ -121,8 +130,17 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "--documents": Effect("score run other.txt", "score run other.txt --documents whole"),
         "--sort": Effect("score run other.txt", "score run other.txt --sort"),
         "--above": Effect("score run other.txt", "score run other.txt --above 20"),
+        "--condition": Effect("score kinds other.txt", "score kinds other.txt --condition kind=even"),
+        "--condition-array": Effect(
+            "score image other.txt", "score image other.txt --condition-array image.npy"
+        ),
+        "--source": Effect("score pairs other.txt --source tale", "score pairs other.txt --source rain"),
         "--html": Effect("score run other.txt", "score run other.txt --html page.html", "page.html"),
         "--json": Effect("score run other.txt", "score run other.txt --json"),
+    },
+    "classify": {
+        "--condition": Effect("classify label other.txt", "classify kinds other.txt --condition year"),
+        "--json": Effect("classify label other.txt", "classify label other.txt --json"),
     },
     "report": {
         "--out": Effect("report run", "report run --out mine.html", "mine.html"),
@@ -153,6 +171,12 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "--documents": Effect("data inspect text.txt", "data inspect text.txt --documents line"),
         "--unit": Effect("data inspect latin.txt --encoding latin-1", "data inspect latin.txt --unit byte"),
         "--text": Effect("data inspect items.csv --text title", "data inspect items.csv --text body"),
+        "--condition": Effect(
+            "data inspect items.csv --text title", "data inspect items.csv --text title --condition kind"
+        ),
+        "--source": Effect(
+            "data inspect items.csv --text title", "data inspect items.csv --text title --source body"
+        ),
         "--fractions": Effect("data inspect text.txt", "data inspect text.txt --fractions 50/25/25"),
         "--validation": Effect("data inspect text.txt", "data inspect text.txt --validation other.txt"),
         "--encoding": Effect(
@@ -192,13 +216,26 @@ def test_no_option_is_without_an_entry(name: str, command: click.Command) -> Non
 
 
 @pytest.fixture(scope="module")
+def conditioned() -> dict[str, Model]:
+    """Models of random weights, by the folder that they are put in."""
+    return {
+        "label": model((KIND,)),
+        "kinds": model((KIND, YEAR)),
+        "image": model((IMAGE,)),
+        "pairs": model((), TRANSLATES),
+    }
+
+
+@pytest.fixture(scope="module")
 def _seen() -> dict[str, dict[str, str]]:
     """What a command did: many options are held against the same one."""
     return {}
 
 
 @pytest.fixture
-def did(quick, tmp_path: Path, trained: Path, _seen: dict[str, dict[str, str]]):
+def did(
+    quick, tmp_path: Path, trained: Path, conditioned: dict[str, Model], _seen: dict[str, dict[str, str]]
+):
     def lay(folder: Path) -> None:
         folder.mkdir()
         lines = "".join(f"the fog comes on little cat feet {n}\n" for n in range(400))
@@ -207,8 +244,12 @@ def did(quick, tmp_path: Path, trained: Path, _seen: dict[str, dict[str, str]]):
         (folder / "accents.txt").write_text(lines + "cafe\u0301 caf\u00e9\r\n" * 300, encoding="utf-8")
         (folder / "latin.txt").write_bytes((lines + "schön müde\n" * 300).encode("latin-1"))
         (folder / "items.csv").write_text(
-            "title,body\n" + "".join(f"a fine day {n},it pours {n}\n" for n in range(300)), encoding="utf-8"
+            "title,body,kind\n" + "".join(f"a fine day {n},it pours {n},k{n % 3}\n" for n in range(300)),
+            encoding="utf-8",
         )
+        for name, made in conditioned.items():
+            write(folder / name, made)
+        np.save(folder / "image.npy", np.arange(4.0))
         (folder / "prompt.txt").write_text("The fog", encoding="utf-8")
         (folder / "settings.toml").write_text("[model]\nembedding = 7\n", encoding="utf-8")
         shutil.copytree(trained, folder / "run")

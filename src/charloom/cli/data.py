@@ -133,11 +133,13 @@ def _record(found: Inspection) -> dict[str, Any]:
         "duplicates": found.duplicates,
         "parts": dict(found.parts),
         "first": found.first,
+        "conditions": {each.name: each.to_json() for each in found.corpus.conditions},
+        "longest_source": found.corpus.provenance.get("longest_source", 0),
     }
 
 
 def _described(found: Inspection) -> list[tuple[str, str]]:
-    from charloom.cli.events import CUTS
+    from charloom.cli.events import CUTS, told_of
     from charloom.cli.model import visible
 
     per = found.bytes / found.characters
@@ -152,6 +154,9 @@ def _described(found: Inspection) -> list[tuple[str, str]]:
         shares = ", ".join(f"{length:,} at {percent} %" for percent, length in found.lengths.items())
         lines.append(("", f"{found.documents:,} of them, {found.duplicates:.1%} repeat another"))
         lines.append(("lengths", shares))
+    lines += [("given", told_of(each)) for each in found.corpus.conditions]
+    if longest := found.corpus.provenance.get("longest_source"):
+        lines.append(("given", f"a source for each, of {longest:,} characters at most"))
     parts = ", ".join(f"{name} {size:,}" for name, size in found.parts.items())
     lines.append(("parts", f"{parts} characters"))
     first = visible(found.first).splitlines()[:SHOWN]
