@@ -81,7 +81,9 @@ def evaluate(
     """
     held_out = HeldOut(part, generator.model.vocabulary, limit, generator.model.config.conditions)
     if dynamic and held_out.given:
-        raise UsageError("dynamic: a model with conditions or sources does not learn while it reads; leave it out")
+        raise UsageError(
+            "dynamic: a model with conditions or sources does not learn while it reads; leave it out"
+        )
     total = (2 + dynamic) * held_out.counts.sum()  # each symbol is scored so many times
     done = 0
 
