@@ -2,10 +2,10 @@
 
     CHARLOOM_DATA=… python benchmarks/conditions.py [classes|worth|digits|numbers…]
 
-- classes: AG News test.csv, split 80/10/10 by a hash of the text, ten minutes of training by class, no knob
-  touched. 400 texts (100 a class, temperature 0.7) are judged by a classifier that is none of ours: TF-IDF
-  of character n-grams with logistic regression, trained on the real training texts. Beside it: its accuracy
-  on the real test texts, and that of `charloom classify` on the same.
+- classes: AG News test.csv, split 80/10/10 by a hash of the text, ten minutes of training by class. 400 texts
+  (100 a class, temperature 0.7) are judged by a classifier that is none of ours: TF-IDF of character n-grams
+  with logistic regression, trained on the real training texts. Beside it: its accuracy on the real test
+  texts, and that of `charloom classify` on the same.
 - worth: the test loss of two trainings of equal seconds, with the class and with it always left unknown.
 - digits: scikit-learn's handwritten digits to captions, exact on held-out images; in two languages.
 - numbers: Spanish to English number words below a million from num2words, 20,000 pairs; exact on others.
@@ -34,6 +34,7 @@ from charloom.runtime.sample import Given
 from rows import FOLDER, Rows, data_folder, table
 
 MINUTES, WORTH_MINUTES = 10.0, 2.0
+HIDDEN, WORTH_HIDDEN = 384, 256  # of what these minutes can train; equal widths for an equal race
 A_CLASS, TEMPERATURE, LENGTH = 100, 0.7, 1000
 NAMES = {
     "English": ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"],
@@ -47,6 +48,7 @@ def classes(folder: Path) -> dict[str, Any]:
     """Trains in the results' folder: a training that was broken off goes on."""
     run = FOLDER / "conditions-classes"
     command = ["ag_news:test", "--minutes", f"{MINUTES:g}", "--fractions", "80/10/10", "--out", str(run)]
+    command += ["--hidden", str(HIDDEN)]
     if (run / "config.toml").exists():
         command = ["--resume", str(run)]
     if not (run / "report.html").exists():
@@ -95,7 +97,7 @@ def worth(folder: Path) -> dict[str, Any]:
     for name, share in (("with the class", 0.1), ("without", 1.0)):
         model = charloom.train(
             "ag_news:test", out=folder / name, overwrite=True, minutes=WORTH_MINUTES, fractions="80/10/10",
-            unconditional=share,
+            unconditional=share, hidden=WORTH_HIDDEN,
         )  # fmt: skip
         assert model.path is not None
         part = verdict.own_text(model.path, model.model, "test").part

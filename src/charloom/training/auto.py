@@ -13,7 +13,7 @@ import torch
 
 from charloom.model.config import GATES, ModelConfig
 from charloom.text.corpus import Corpus
-from charloom.training import device
+from charloom.training import device, layout
 from charloom.training.batches import Lanes
 from charloom.training.config import DEFAULT_MINUTES, TrainConfig
 from charloom.training.learner import Learner
@@ -26,6 +26,9 @@ SAFE = 256  # however small the text: narrower would only learn less, and the be
 READ_PER_WEIGHT = 1.5  # characters that a weight needs to have been trained on to be worth its time
 TEXT_PER_WEIGHT = 0.5  # characters of text a weight; with fewer the model learns the text by heart
 LANE_WINDOWS = 8  # windows in a lane, at least: with fewer the heads repeat themselves at once
+DOCUMENT_WINDOW = 256  # characters of a document a step
+ROWS = 32  # documents a step: fewer run slower, more step less often
+DOCUMENT_STEPS = 8  # in an epoch of documents, at least
 DROPOUT = 0.08  # for every time that the epochs double
 MOST_DROPOUT = 0.5
 GENTLE = 0.3  # of the rates for a model that has learned before: more would make it forget
@@ -62,10 +65,19 @@ def choose(corpus: Corpus, config: TrainConfig, given: Mapping[str, Mapping[str,
 
     take("model", "cell", sizes.cell, "learns most of the three in equal time")
     take("model", "layers", sizes.layers, "in minutes, width pays more than depth")
-    window: int = take("train", "window", config.window, "longer learns no more and steps less often")
-    most = max(1, text // (LANE_WINDOWS * window))
-    few = "the text is too short for more" if most < config.lanes else "more would step less often"
-    lanes: int = take("train", "lanes", min(config.lanes, most), few)
+    part = corpus.train
+    if part.documents is not None and layout.name(corpus, config) == "documents":
+        count = len(part.documents) - 1
+        whole = "most short texts are read in one piece, and memory is bounded"
+        window: int = take("train", "window", DOCUMENT_WINDOW, whole)
+        rows = max(1, min(ROWS, count // DOCUMENT_STEPS))
+        told = f"documents side by side, of {len(part.ids) / count:,.0f} characters on average"
+        lanes: int = take("train", "lanes", rows, told)
+    else:
+        window = take("train", "window", config.window, "longer learns no more and steps less often")
+        most = max(1, text // (LANE_WINDOWS * window))
+        few = "the text is too short for more" if most < config.lanes else "more would step less often"
+        lanes = take("train", "lanes", min(config.lanes, most), few)
     config = replace(config, lanes=lanes, window=window)
     speed = 0.0 if config.epochs or config.steps else _speed(config, vocabulary)
 
