@@ -230,9 +230,9 @@ def test_every_symbol_is_scored_once_however_it_is_cut(lengths, size, piece, bos
         held_out = HeldOut(part, vocabulary)
         by_piece = np.concatenate([scored for _, _, scored in held_out.pieces()])
     by_stream, by_window = np.zeros((2, len(part.ids)), int)
-    for start, stop, skip in held_out.streams():
+    for start, stop, skip, _ in held_out.streams():
         by_stream[start + skip : stop] += 1
-    for start, stop, skip in held_out.windows(size):
+    for start, stop, skip, _ in held_out.windows(size):
         assert stop - start <= size + 1
         by_window[start + skip : stop] += 1
     assert (by_stream == by_piece).all()

@@ -125,3 +125,26 @@ def test_every_target_is_scored_once_after_enough_text(most: int, bounds: list[i
     expected = np.flatnonzero(~first & (np.arange(5000) < bounds[-1]))[:most]
     assert (np.flatnonzero(scored) == expected).all()
     assert scored.max(initial=0) <= 1
+
+
+@pytest.mark.parametrize(("source", "condition"), [("", ("kind",)), ("es", ()), ("es", ("kind",))])
+def test_what_is_given_of_documents(source: str, condition: tuple[str, ...], tmp_path: Path) -> None:
+    """Conditions begin, sources are read and not scored; with long documents and strange characters."""
+    random = np.random.default_rng(0)
+    rows = ["es,text,kind"]
+    for i in range(300):
+        size = 3000 if i % 100 == 7 else int(random.integers(1, 60))
+        text = "".join(random.choice(list("abcd " if i % 2 else "cdef "), size)) + "日é"[: i % 3]
+        rows.append(f"{'ñ日a' * (i % 5 + 1)},{text}x,{'' if i % 9 == 0 else 'odd' if i % 2 else 'even'}")
+    (tmp_path / "t.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    data = DataConfig(text=("text",), source=source, condition=condition, fractions=(60, 40, 0))
+    corpus = corpus_room.prepare([tmp_path / "t.csv"], data)
+    config = TrainConfig(steps=25, lanes=8, window=64, threads=1, precision="float32", evaluate_steps=1000)
+    (tmp_path / "run").mkdir()
+    model = ModelConfig(hidden=24, embedding=8, conditions=corpus.conditions)
+    network = Trainer(corpus, model, config, tmp_path / "run")
+    assert isinstance(list(network.train())[-1], Finished)
+    held_out = HeldOut(corpus.validation, corpus.vocabulary, PLACE, corpus.conditions)
+    nats = held_out.nats(network.network)
+    assert nats is not None
+    assert nats == pytest.approx(theirs(network.network, corpus), abs=1e-3)
