@@ -1,16 +1,15 @@
-"""How fast text is written, against the peers in the same run.
+"""How fast text is written, against the peers in the same run, and where the time goes.
 
-    python benchmarks/runtime.py [--model FOLDER --text FILE]
+    python benchmarks/runtime.py
 
-Every row is printed and appended to results/runtime.jsonl; delete that file to measure anew.
+Prints README's table and the one of docs/performance.md. Every row is appended to results/runtime.jsonl when
+it is measured; delete that file to measure anew. Wants some five minutes of a machine that does nothing else,
+and `python -m pip install --group bench` for its peer from Hugging Face.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,22 +17,34 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 import torch
 
+import charloom
+import startup
+from charloom import verdict
 from charloom.model.config import ModelConfig
-from charloom.model.folder import Model, create, read, write_weights
+from charloom.model.folder import Model
+from charloom.runtime.arrays import aligned, padded
+from charloom.runtime.batch import Batch, Stream
 from charloom.runtime.generator import Generator
+from charloom.runtime.kernels import step
 from charloom.runtime.options import SamplerConfig
-from charloom.runtime.weights import PRECISIONS, Precision
+from charloom.runtime.packed import CODED, DEPTH, STRIDE, WIDE, Packed
+from charloom.runtime.products import PANEL, ROWS, VECTORS, WORD, multiply
+from charloom.runtime.vectors import LANES
+from charloom.runtime.weights import PRECISIONS, Precision, fold
 from charloom.text.vocabulary import Vocabulary
-from rows import Rows
+from rows import Rows, table
 
 CHARACTERS = 82  # of AG News, the lesson's corpus
 HIDDEN = 64, 256, 512
 BATCH = 256
-SECONDS = 2.0  # spent on each figure; the best repetition counts
+SECONDS = 1.0  # spent on each figure; the best repetition counts
 PROCESSORS = os.cpu_count() or 1
+
+jit: Any = numba.njit  # uncached: what these functions call may change
 
 Row = dict[str, Any]
 
@@ -89,168 +100,214 @@ def torch_loop(hidden: int, length: int) -> tuple[float, int]:
 
 
 def single_stream(hidden: int) -> Row:
-    """One text: microseconds a character and the ratio to the loop."""
+    """One text: seconds a character."""
     length = 4000 if hidden < 512 else 1500
     loop, threads = torch_loop(hidden, 300)
-    row: Row = {"torch loop, µs": 1e6 * loop, "its threads": threads}
+    row: Row = {"peer": loop, "its threads": threads}
     for precision in PRECISIONS:
         generator, settings = Generator(model(hidden), precision), SamplerConfig(length=length)
-        seconds = best(lambda g=generator, s=settings: g.sample(" ", settings=s)) / length  # type: ignore[misc]
-        row |= {f"{precision}, µs": 1e6 * seconds, f"{precision}, times the loop": loop / seconds}
+        row[precision] = best(partial(generator.sample, " ", settings=settings)) / length
     return row
 
 
-def batch(hidden: int = 512, length: int = 32) -> Row:
-    """Many texts: whole steps against the bare products of the same shapes."""
-    row: Row = {}
+def batch(hidden: int = 512, length: int = 256) -> Row:
+    """Many texts, Gflop/s: whole steps (products, gates, draws, what Python does) against bare products."""
     flops = 2 * BATCH * hidden * (4 * hidden + CHARACTERS)
     random = np.random.default_rng(0)
-    a = random.normal(size=(BATCH, hidden)).astype(np.float32)
-    recurrent = random.normal(size=(hidden, 4 * hidden)).astype(np.float32)
-    output = random.normal(size=(hidden, CHARACTERS)).astype(np.float32)
-    row["bare product, numpy, Gflop/s"] = flops / best(lambda: (a @ recurrent, a @ output)) / 1e9
+    a, recurrent, output = (
+        random.normal(size=shape).astype(np.float32)
+        for shape in ((BATCH, hidden), (hidden, 4 * hidden), (hidden, CHARACTERS))
+    )
+    row: Row = {"numpy": flops / best(lambda: (a @ recurrent, a @ output)) / 1e9}
     for kind in (torch.float32, torch.bfloat16):
         x, r, o = (torch.from_numpy(array).to(kind) for array in (a, recurrent, output))
         seconds, _ = over_threads(lambda x=x, r=r, o=o: (x @ r, x @ o))  # type: ignore[misc]
-        row[f"bare product, {str(kind).replace('torch.', 'torch ')}, Gflop/s"] = flops / seconds / 1e9
+        row[str(kind)] = flops / seconds / 1e9
+    row["peer"] = max(row["numpy"], row["torch.float32"])
     for precision in PRECISIONS:
         generator, settings = Generator(model(hidden), precision), SamplerConfig(length=length)
         seconds = best(lambda g=generator, s=settings: list(g.sample_many([" "], settings=s, n=BATCH)))  # type: ignore[misc]
-        row[f"whole steps, {precision}, Gflop/s"] = flops * length / seconds / 1e9
+        row[precision] = flops * length / seconds / 1e9
         row[f"{precision}, characters a second"] = BATCH * length / seconds
     return row
 
 
-def against_transformer() -> Row:
-    """Hugging Face's generate on a GPT-2 of nanoGPT's CPU shape against an LSTM of 512."""
-    try:
-        from transformers import GPT2Config, GPT2LMHeadModel
-    except ImportError:
-        return {"skipped": "transformers is not installed"}
-    shape = GPT2Config(
-        vocab_size=CHARACTERS,
-        n_positions=64,
-        n_embd=128,
-        n_layer=4,
-        n_head=4,
-        bos_token_id=0,
-        eos_token_id=None,
+def against_transformer(rows: int) -> Row:
+    """Characters a second: Hugging Face's generate, a GPT-2 of nanoGPT's CPU shape; ours, an LSTM of 512."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    ends = {"bos_token_id": 0, "eos_token_id": None}
+    shape = GPT2Config(vocab_size=CHARACTERS, n_positions=64, n_embd=128, n_layer=4, n_head=4, **ends)
+    gpt, ids, length = GPT2LMHeadModel(shape).eval(), torch.ones((rows, 1), dtype=torch.long), 63
+    write = partial(
+        gpt.generate,
+        ids,
+        do_sample=True,
+        use_cache=True,
+        max_new_tokens=length,
+        pad_token_id=0,
+        attention_mask=torch.ones_like(ids),
     )
-    gpt = GPT2LMHeadModel(shape).eval()
-    row: Row = {}
-    for rows in (1, 64):
-        ids = torch.ones((rows, 1), dtype=torch.long)
-
-        def write(ids: torch.Tensor = ids) -> None:
-            with torch.inference_mode():
-                gpt.generate(
-                    ids,
-                    do_sample=True,
-                    use_cache=True,
-                    max_new_tokens=63,
-                    pad_token_id=0,
-                    attention_mask=torch.ones_like(ids),
-                )
-
-        seconds, _ = over_threads(write)
-        generator, settings = Generator(model(512), "int8"), SamplerConfig(length=63)
-        ours = best(lambda n=rows, g=generator, s=settings: list(g.sample_many([" "], settings=s, n=n)))  # type: ignore[misc]
-        row |= {
-            f"GPT-2, batch {rows}, characters a second": rows * 63 / seconds,
-            f"LSTM 512 int8, batch {rows}, characters a second": rows * 63 / ours,
-            f"ratio, batch {rows}": seconds / ours,
-        }
+    with torch.inference_mode():
+        seconds, threads = over_threads(write)
+    row: Row = {"peer": rows * length / seconds, "its threads": threads}
+    settings = SamplerConfig(length=length)
+    for precision in PRECISIONS:
+        generator = Generator(model(512), precision)
+        ours = best(lambda g=generator: list(g.sample_many([" "], settings=settings, n=rows)))  # type: ignore[misc]
+        row[precision] = rows * length / ours
     return row
 
 
-FIRST_CHARACTER = """
-import sys, time
-from pathlib import Path
-from charloom.model.folder import read
-from charloom.runtime.generator import Generator
-next(Generator(read(Path(sys.argv[1]))).stream(" "))
-"""
-
-
-def first_character() -> Row:
-    """From the start of Python to the first character at hidden 512: compiling, and with a warm cache."""
+def loss_of_int8() -> Row:
+    """Nats a character on the test part of Python's own documentation, after a minute of training."""
     with tempfile.TemporaryDirectory() as folder:
-        described = model(512)
-        create(
-            Path(folder),
-            config=described.config,
-            vocabulary=described.vocabulary,
-            card="",
-            sampling={},
-            provenance={},
+        run = Path(folder, "run")
+        trained = charloom.train("python-docs", out=run, minutes=1, hidden=512, layers=1)
+        text = verdict.own_text(run, trained.model).part
+        row: Row = {"characters": text.characters}
+        for precision in PRECISIONS:
+            generator = Generator(trained.model, precision)
+            scores = generator.score(map(trained.model.encode, text.texts()))
+            row[precision] = -float(np.concatenate([each.log_probabilities for each in scores]).mean())
+    return row
+
+
+@jit  # type: ignore[untyped-decorator]
+def read_through(numbers: Any, repeat: int) -> Any:
+    """Read an array, and do next to nothing with it: the rate at which weights can come."""
+    total = 0
+    for _ in range(repeat):
+        for i in range(len(numbers)):
+            total += numbers[i]
+        numbers[0] = total  # or the compiler would see that once is enough
+    return total
+
+
+@jit  # type: ignore[untyped-decorator]
+def products(
+    repeat: int, coded: int, c: int, a: int, stride: int, w: int, rows: int, depth: int, panels: int
+) -> None:
+    """The recurrent products of so many steps, and nothing else."""
+    for n in range(repeat):
+        for i in range(panels):
+            panel = w + WORD * depth * PANEL * (panels - 1 - i if n % 2 else i)
+            multiply(coded, c, PANEL, a, stride, panel, rows, depth, PANEL, w, w)
+
+
+@jit  # type: ignore[untyped-decorator]
+def steps(repeat: int, weights: Any, working: Any, ids: Any, state: Any, logits: Any, output: int) -> None:
+    """Whole steps, without the draws."""
+    for n in range(repeat):
+        step(weights, working, ids, state, logits, 0, len(ids), output, n & 1)
+
+
+def where_time_goes(hidden: int, precision: Precision, rows: int) -> Row:
+    """Microseconds a character on one thread, by part; the rate of the products, and its limit.
+
+    The limit of one row is how fast its weights can be read (GB/s), that of many how fast a tile is done
+    whose operands all lie in the first cache (Gflop/s).
+    """
+    described, repeat = model(hidden), max(1, 2**22 // (rows * hidden**2))
+    generator, packed = (
+        Generator(described, precision),
+        Packed(fold(described.config, described.weights, precision)),
+    )
+    coded, depth, stride, wide = (int(packed.plan[place]) for place in (CODED, DEPTH, STRIDE, WIDE))
+    working = tuple(aligned((rows, width)) for width in (PANEL, wide, wide, stride, stride))
+    c, a, words = working[0].ctypes.data, working[4].ctypes.data, aligned((depth * 4 * wide,))
+    w, panels = words.ctypes.data, 4 * wide // PANEL
+    state, logits = aligned((1, 2, rows, wide)), aligned((rows, padded(CHARACTERS)))
+    ids = np.random.default_rng(0).integers(0, CHARACTERS, rows).astype(np.int32)
+    fed = (packed.plan, packed.words), working, ids, state, logits
+
+    drawing = Batch(generator.engine, described, rows)
+    for number in range(rows):
+        drawing.enter(Stream(described, generator.prime(" "), SamplerConfig(length=10**8), number=number))
+
+    drawing.advance(repeat)
+
+    def write() -> None:  # what `advance` does, on this thread
+        drawing._slots.count[:] = 0
+        generator.engine.generate(drawing._slots, drawing._automaton, -1, range(rows), repeat)
+
+    def part(work: Callable[[], object]) -> float:
+        return 1e6 * best(work) / rows / repeat
+
+    matrices = part(lambda: products(repeat, coded, c, a, stride, w, rows, depth, panels))
+    layer, whole = (part(lambda output=output: steps(repeat, *fed, output)) for output in (0, 1))  # type: ignore[misc]
+    written = part(write)
+    drawing.close()
+    if rows == 1:
+        rate, limit, unit = (
+            words.nbytes / matrices / 1e3,
+            words.nbytes / part(lambda: read_through(words.view(np.int64), repeat)) / 1e3,
+            "GB/s",
         )
-        write_weights(Path(folder), described.weights, {})
-        environment = {**os.environ, "CHARLOOM_CACHE": str(Path(folder) / "cache")}
-
-        def start() -> float:
-            begin = time.perf_counter()
-            subprocess.run([sys.executable, "-c", FIRST_CHARACTER, folder], env=environment, check=True)
-            return time.perf_counter() - begin
-
-        return {"first run, s": start(), "warm cache, s": min(start() for _ in range(5))}
-
-
-def where_time_goes(hidden: int, precision: Precision) -> Row:
-    """A single stream's character: products and gates, output, draw; and the bytes of weights a second."""
-    generator, n = Generator(model(hidden), precision), 2000
-    ids = np.random.default_rng(0).integers(0, CHARACTERS, n).astype(np.int32)
-    text = generator.model.vocabulary.decode(ids)
-    primed = best(lambda: generator.prime(text), 1) / n
-    with_output = best(lambda: generator.logits(ids), 1) / n
-    whole = best(lambda: generator.sample(" ", settings=SamplerConfig(length=n)), 1) / n
-    size = (4 if precision == "float32" else 1) * 4 * hidden * hidden
+    else:
+        # many tiles of rows, all at one place: stride 0
+        few, many, width = min(depth, 96), 200 * ROWS, VECTORS * LANES
+        seconds = best(lambda: multiply(coded, c, 0, a, 0, w, many, few, width, w, w))
+        operations = 8 if coded else 2
+        rate, unit = operations * depth * 4 * wide / matrices / 1e3, "Gflop/s"
+        limit = operations * many * few * width / seconds / 1e9
     return {
-        "layer, µs": 1e6 * primed,
-        "output, µs": 1e6 * (with_output - primed),
-        "draw, µs": 1e6 * (whole - with_output),
-        "layer's weights, GB/s": size / primed / 1e9,
+        "matrices": matrices,
+        "gates": layer - matrices,
+        "output": whole - layer,
+        "draw": written - whole,
+        "together": written,
+        "rate": rate,
+        "limit": limit,
+        "unit": unit,
     }
 
 
-def loss_of_int8(folder: Path, text: str) -> Row:
-    """Nats a character on a text that the model has not seen, in both precisions."""
-    row: Row = {}
-    for precision in PRECISIONS:
-        generator = Generator(read(folder), precision)
-        parts = [text[k : k + 1000] for k in range(0, len(text), 1000)]
-        scores = generator.score(map(generator.model.vocabulary.encode, parts))
-        row[f"{precision}, nats"] = -float(np.nanmean(np.concatenate([s.log_probabilities for s in scores])))
-    return row | {"difference": row["int8, nats"] - row["float32, nats"]}
+def times(row: Row, precision: str, shown: str) -> str:
+    """A figure and how many times the peer's it is; of seconds, the fewer the better."""
+    ratio = row["peer"] / row[precision] if row[precision] < 0.01 else row[precision] / row["peer"]
+    return f"{shown} ({ratio:.{1 if ratio < 10 else 0}f} ×)"
 
 
 def main() -> None:
-    """Measure every row that is not yet there."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, help="a trained model, for the loss of int8")
-    parser.add_argument("--text", type=Path, help="the text to measure that loss on")
-    arguments = parser.parse_args()
-    if bool(arguments.model) != bool(arguments.text):
-        parser.error("--model and --text go together")
-    rows: dict[str, Callable[[], Row]] = {}
+    """Measure every row that is not yet there, and print the tables."""
+    rows = Rows("runtime")
+    lines: list[list[object]] = []
     for hidden in HIDDEN:
-        rows[f"single stream, hidden {hidden}"] = partial(single_stream, hidden)
-    rows["batch of 256, hidden 512"] = batch
-    rows["against GPT-2 in Hugging Face transformers"] = against_transformer
-    rows["first character, hidden 512"] = first_character
-    for hidden in HIDDEN:
+        row = rows.measure(f"single stream, hidden {hidden}", single_stream, hidden)
+        ours = [times(row, precision, f"{1e6 * row[precision]:.1f}") for precision in PRECISIONS]
+        what = f"one text, hidden {hidden}: µs a character; a loop in torch"
+        lines.append([what, f"{1e6 * row['peer']:.0f}", *ours])
+    row = rows.measure("batch of 256, hidden 512", batch)
+    ours = [times(row, precision, f"{row[precision]:.0f}") for precision in PRECISIONS]
+    what = "256 texts, hidden 512: Gflop/s of whole steps; the bare float32 product in the best library"
+    lines.append([what, f"{row['peer']:.0f}", *ours])
+    for n in (1, 64):
+        row = rows.measure(f"against GPT-2, {n} texts", against_transformer, n)
+        ours = [times(row, precision, f"{row[precision]:,.0f}") for precision in PRECISIONS]
+        what = f"{n} text{'s' if n > 1 else ''} of 64, hidden 512: characters a second; GPT-2 4 × 128"
+        lines.append([what, f"{row['peer']:,.0f}", *ours])
+    row = rows.measure("loss of int8", loss_of_int8)
+    what = "loss on held-out text after a minute of training, nats a character"
+    lines.append(
+        [what, "", f"{row['float32']:.4f}", f"{row['int8']:.4f} ({row['int8'] - row['float32']:+.4f})"]
+    )
+    row = Rows("startup").measure("hidden 512", startup.measure)
+    what = "first character of `charloom sample`, hidden 512, s (the very first run compiles)"
+    lines.append([what, "", f"{row['warm']:.2f} ({row['cold']:.0f})", ""])
+    print(table(["", "peer", "float32", "int8"], lines) + "\n")
+
+    lines = []
+    for n, hidden in ((1, 64), (1, 256), (1, 512), (BATCH // 2, 512)):
         for precision in PRECISIONS:
-            rows[f"where time goes, hidden {hidden}, {precision}"] = partial(
-                where_time_goes, hidden, precision
-            )
-    if arguments.model:
-        text = arguments.text.read_text(encoding="utf-8")
-        rows["loss of int8"] = partial(loss_of_int8, arguments.model, text)
-    table = Rows("runtime")
-    for name, measure in rows.items():
-        print(name)
-        for key, value in table.measure(name, measure).items():
-            if key != "row":
-                print(f"    {key:45} {value:.4g}" if isinstance(value, float) else f"    {key:45} {value}")
+            name = f"{n} row{'s' if n > 1 else ''}, hidden {hidden}, {precision}"
+            row = rows.measure(f"where time goes, {name}", where_time_goes, hidden, precision, n)
+            parts = [f"{row[part]:.2f}" for part in ("matrices", "gates", "output", "draw", "together")]
+            share = f"{row['rate']:.0f} of {row['limit']:.0f} {row['unit']}"
+            lines.append([name, *parts, share])
+    print(
+        table(["µs a character", "matrices", "gates", "output", "draw", "together", "matrices' rate"], lines)
+    )
 
 
 if __name__ == "__main__":

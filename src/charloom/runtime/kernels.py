@@ -47,10 +47,13 @@ from charloom.runtime.packed import (
     WIDE,
     Packed,
 )
-from charloom.runtime.products import PANEL, WORD, multiply
+from charloom.runtime.products import PANEL, ROWS, WORD, multiply
 from charloom.runtime.slots import CANDIDATE, ENDED_BY_EOS, ENDED_BY_MATCH, RUNNING, SEED, STREAM, Slots
 from charloom.runtime.vectors import LANES
 from charloom.runtime.weights import Folded
+
+BLOCK = 8 * ROWS
+"""Rows that go through a step together: what they read and write stays in the second cache with a panel."""
 
 
 @jitable
@@ -81,7 +84,7 @@ def ready(plan: Any, form: Any, a: Any, rows: Any) -> Any:
 
 
 @compiled
-def step(
+def feed(
     weights: Any,
     working: Any,
     ids: Any,
@@ -92,11 +95,7 @@ def step(
     output: Any,
     backwards: Any,
 ) -> Any:
-    """Feed ids[begin:end] to these rows: state and, where `output`, logits move on in place.
-
-    working: memory of `Kernels._working`. `backwards` runs through the weights from the end, so that of
-    weights larger than the cache the part used last is used first.
-    """
+    """`step` for up to BLOCK rows."""
     plan, words = weights
     gates, after, total, form_y, form_h = working
     rows, layers, wide, blocks, cell = end - begin, plan[LAYERS], plan[WIDE], plan[BLOCKS], plan[CELL]
@@ -142,6 +141,27 @@ def step(
         for at in range(0, outputs, PANEL):
             width = min(PANEL, outputs - at)
             product(weights, place + 1, target + WORD * at, outputs, read_y, rows, at, width)
+
+
+@jitable
+def step(
+    weights: Any,
+    working: Any,
+    ids: Any,
+    state: Any,
+    logits: Any,
+    begin: Any,
+    end: Any,
+    output: Any,
+    backwards: Any,
+) -> Any:
+    """Feed ids[begin:end] to these rows: state and, where `output`, logits move on in place.
+
+    working: memory of `Kernels._working`. `backwards` runs through the weights from the end, so that of
+    weights larger than the cache the part used last is used first.
+    """
+    for b in range(begin, end, BLOCK):
+        feed(weights, working, ids, state, logits, b, min(b + BLOCK, end), output, backwards)
 
 
 @jitable
@@ -313,7 +333,7 @@ class Kernels:
     def _working(self, rows: int) -> tuple[Floats, ...]:
         """Memory of a call: a panel of gates, h after the step, the sum of layers, both as codes."""
         wide, stride = int(self._weights[0][WIDE]), int(self._weights[0][STRIDE])
-        return tuple(aligned((rows, width)) for width in (PANEL, wide, wide, stride, stride))
+        return tuple(aligned((min(rows, BLOCK), width)) for width in (PANEL, wide, wide, stride, stride))
 
     def generate(self, slots: Slots, automaton: Automaton, eos: int, rows: range, steps: int) -> None:
         """Draw and feed back up to `steps` ids in each of these rows of slots."""
