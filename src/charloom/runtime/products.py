@@ -40,7 +40,6 @@ PANEL = LINE * LANES
 
 SHAPES = [(rows, vectors) for rows in (ROWS, 2) for vectors in range(1, VECTORS + 1)]
 SHAPES += [(1, vectors) for vectors in range(1, LINE + 1)]
-UNROLL = 4
 
 
 @intrinsic
@@ -109,22 +108,15 @@ def _multiply_add(
         starts = [outputs.read(place) for place in places]
     totals = [cgutils.alloca_once_value(builder, start.value) for start in starts]
 
-    def accumulate(k: ir.Value) -> None:
-        at = builder.mul(k, w_stride)
+    with cgutils.for_range(builder, depth, intp=I64) as loop:
+        at = builder.mul(loop.index, w_stride)
         line = [weights.read(builder.add(at, column), INTEGERS if coded else VECTOR) for column in columns]
         for r in range(rows):
-            word = spread(builder, inputs[r].read(k, I32 if coded else F32).value)
+            word = spread(builder, inputs[r].read(loop.index, I32 if coded else F32).value)
             for total, column in zip(totals[r * vectors :], line, strict=False):
                 so_far = Vector(builder, builder.load(total))
                 more = so_far.plus_dots(word, column) if coded else so_far.plus_product(word, column)
                 builder.store(more.value, total)
-
-    whole = builder.and_(depth, I64(-UNROLL))
-    with cgutils.for_range_slice(builder, I64(0), whole, I64(UNROLL), intp=I64) as (k, _):
-        for step in range(UNROLL):
-            accumulate(builder.add(k, I64(step)))
-    with cgutils.for_range_slice(builder, whole, depth, I64(1), intp=I64) as (k, _):
-        accumulate(k)
     for n, (place, total) in enumerate(zip(places, totals, strict=True)):
         result = Vector(builder, builder.load(total))
         if coded:
