@@ -389,12 +389,15 @@ def test_the_documentation_names_every_option() -> None:
         assert f"`{name}`" in DOCS, name
 
 
-def test_the_example_beside_the_engine_writes(lab: Lab, make_folder: MakeFolder) -> None:
-    source, model = make_folder()
+@pytest.mark.parametrize(("specials", "given"), [(("<bos>",), "prompt"), (TRANSLATES, "source")])
+def test_the_example_beside_the_engine_writes(
+    lab: Lab, make_folder: MakeFolder, specials: tuple[str, ...], given: str
+) -> None:
+    source, model = make_folder(specials=specials)
     page = lab(source)
     page.goto("http://charloom.test/model/index.html")
-    prompt = str(model.vocabulary.characters[0])
+    begin = {given: str(model.vocabulary.characters[0])}
     settings = SamplerConfig(length=300, temperature=0.8, seed=7)
-    expected = Generator(model).sample(prompt, settings=settings).text
+    expected = Generator(model).sample(**begin, settings=settings).text  # type: ignore[arg-type]
     expect(page.locator("#text")).not_to_be_empty()
     assert page.locator("#text").text_content() == expected
