@@ -23,7 +23,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +51,10 @@ class Durations:
     """How long each thing is done, in seconds."""
 
     settle: float = 3.0
-    hold: float = 12.0
-    probe: float = 10.0
+    hold: float = 10.0
+    probe: float = 8.0
     storm: float = 60.0
-    calm: float = 5.0
+    calm: float = 3.0
 
 
 QUICK = Durations(settle=1.0, hold=2.0, probe=2.0, storm=3.0, calm=1.0)
@@ -359,14 +359,12 @@ async def storms(path: Path, durations: Durations) -> dict[str, Any]:
 async def overload(target: Target, durations: Durations) -> dict[str, Any]:
     """Ten times what the server can write, as requests of 500 characters, for a minute."""
     length = 500
-    before = await target.metrics()
-    calibration = [await target.open(asking(length=length)) for _ in range(1024)]
-    begun = time.perf_counter()
-    await until(lambda: all(load.events for load in calibration))
-    await nobody(target)
-    after = await target.metrics()
-    rate = after["charloom_characters_total"] - before["charloom_characters_total"]
-    capacity = rate / (time.perf_counter() - begun) / length  # requests a second
+    async with held(target, 1024):
+        before, begun = await target.metrics(), time.perf_counter()
+        await asyncio.sleep(durations.calm)
+        after, seconds = await target.metrics(), time.perf_counter() - begun
+    written = after["charloom_characters_total"] - before["charloom_characters_total"]
+    capacity = written / seconds / length  # requests a second
     loads = []
     probing = asyncio.create_task(probed(target, durations.storm))
     async for k in due(10 * capacity, durations.storm):
@@ -380,7 +378,7 @@ async def overload(target: Target, durations: Durations) -> dict[str, Any]:
 
 async def overload_again(target: Target, durations: Durations) -> dict[str, Any]:
     """The same once more: memory that stays is memory that is used again, not lost."""
-    return await overload(target, durations)
+    return await overload(target, replace(durations, storm=durations.storm / 3))
 
 
 async def impatient(target: Target, durations: Durations) -> dict[str, Any]:

@@ -53,8 +53,7 @@ class Site:
                 yield name, (TYPES[path.suffix], _kept(path.read_bytes()))
         yield "model.safetensors", (TYPES[".safetensors"], lambda: self._weights)
         lines = "".join(f"{json.dumps(record)}\n" for record in curve)
-        if lines:
-            yield "metrics.jsonl", (TYPES[".jsonl"], _kept(lines.encode("ascii")))
+        yield "metrics.jsonl", (TYPES[".jsonl"], _kept(lines.encode("ascii")))
 
     @cached_property
     def _weights(self) -> bytes:

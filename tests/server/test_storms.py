@@ -1,0 +1,163 @@
+"""What has felled bigger servers: in small, and at full size in the slow tests; then all is as before."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+
+from charloom.server.service import room_for
+
+from .conftest import FOR_EVER, LONG, PATIENCE, Running, serving, wait_until
+
+MEGABYTE = 2**20
+MOST_GROWN = 150 * MEGABYTE  # Python keeps what a thousand connections took, to use it again
+STAGES = ("waiting", "reading", "running")
+
+
+@pytest.fixture(scope="module")
+def coast(model: Path) -> Iterator[Running]:
+    """A small server in the way of storms."""
+    room_for(8192)
+    flags = [
+        "--streams",
+        "8",
+        "--queue",
+        "8",
+        "--set",
+        "serve.arrival_seconds=2",
+        "--set",
+        "serve.stall_seconds=2",
+    ]
+    with serving(model, *flags, *LONG) as running:
+        yield running
+
+
+@pytest.fixture
+def calm(coast: Running) -> Iterator[Running]:
+    """It serves before and after, with nobody left and its memory back."""
+    process = psutil.Process(coast.pid)
+    text = coast.text("the ", max_tokens=50, seed=1)
+    before = process.memory_info().rss
+    yield coast
+    for stage in STAGES:
+        wait_until(lambda stage=stage: not coast.metric("charloom_texts", stage=stage))
+    assert coast.text("the ", max_tokens=50, seed=1) == text
+    assert coast.get("/health").json() == {"status": "ok"}
+    wait_until(lambda: len(process.net_connections("tcp")) <= 3)
+    assert process.memory_info().rss < before + MOST_GROWN
+
+
+def sized(small: int, full: int) -> pytest.MarkDecorator:
+    """The test at both sizes."""
+    return pytest.mark.parametrize("count", [small, pytest.param(full, marks=pytest.mark.slow)])
+
+
+@sized(60, 5000)
+def test_more_than_there_is_room_for(calm: Running, count: int) -> None:
+    """Everyone is answered: with a text, or at once with 429 and when to try again."""
+    request = calm.request("/v1/completions", {"prompt": "a", "max_tokens": 3000, "ignore_eos": True})
+
+    def ask(_: int) -> str:
+        with calm.socket() as client:
+            client.sendall(request)
+            answer = client.recv(2**20).decode("latin-1")
+            assert " 200 " in answer or "retry-after: " in answer
+            return answer[9:12]
+
+    with ThreadPoolExecutor(60) as threads:
+        statuses = Counter(threads.map(ask, range(count)))
+    assert set(statuses) == {"200", "429"}
+
+
+@sized(20, 1000)
+def test_connections_that_send_nothing(calm: Running, count: int) -> None:
+    with contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(calm.socket()) for _ in range(count)]
+        assert calm.text("a", max_tokens=5)
+        for each in silent:
+            assert each.recv(1) == b""
+
+
+@sized(20, 500)
+def test_half_a_request(calm: Running, count: int) -> None:
+    request = calm.request("/v1/completions", {"prompt": "a" * 200, "max_tokens": 3})
+    with contextlib.ExitStack() as stack:
+        halves = [stack.enter_context(calm.socket()) for _ in range(count)]
+        for each in halves:
+            each.sendall(request[: len(request) - 100])
+        for each in halves:
+            assert b" 408 " in each.recv(1000)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_bodies_of_100_megabytes(calm: Running, chunked: bool) -> None:
+    """Refused before they are kept: those that announce their size and those that do not."""
+    kind = b"transfer-encoding: chunked" if chunked else b"content-length: 100000000"
+    head = b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    piece = b"a" * 2**20
+    peak = psutil.Process(calm.pid).memory_info().rss
+    for _ in range(3):
+        with calm.socket() as client:
+            client.sendall(head + kind + b"\r\n\r\n")
+            with contextlib.suppress(ConnectionError):  # it need not wait for the end
+                for _ in range(95):
+                    client.sendall(b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
+                    peak = max(peak, psutil.Process(calm.pid).memory_info().rss)
+            assert b" 413 " in client.recv(1000)
+    assert peak < psutil.Process(calm.pid).memory_info().rss + 20 * MEGABYTE
+
+
+@sized(8, 200)
+def test_readers_that_do_not_read(serve: Callable[..., Running], count: int) -> None:
+    """Their texts are written to the end and their places freed; then they are let go."""
+    server = serve("--streams", "256", "--set", "serve.stall_seconds=3")
+    with server.writers(count, max_tokens=10_000, n=4):
+        wait_until(lambda: server.metric("charloom_characters_total") >= count * 4 * 9_000)
+        assert server.text("a", max_tokens=5)
+        wait_until(lambda: not server.metric("charloom_texts", stage="running"))
+    assert server.metric("charloom_texts", stage="waiting") == 0
+
+
+@sized(30, 200)
+def test_long_prompts_of_clients_that_give_up(calm: Running, count: int) -> None:
+    with contextlib.ExitStack() as stack:
+        for k in range(count):
+            client = stack.enter_context(calm.socket())
+            prompt = f"{k} " + "the fog comes on little cat feet " * 300
+            asked = {"prompt": prompt, "max_tokens": 10_000, "stream": bool(k % 2)}
+            client.sendall(calm.request("/v1/completions", asked))
+        time.sleep(0.5)
+
+
+@sized(100, 1000)
+def test_many_writers(serve: Callable[..., Running], count: int) -> None:
+    """Held at the same time, all of them going on."""
+    room_for(8192)
+    server = serve(*LONG)
+    with server.writers(count, max_tokens=FOR_EVER) as sockets:
+        server.writing(count)
+        lengths = [0] * count
+        end = time.monotonic() + PATIENCE
+
+        def read(k: int) -> None:
+            sockets[k].setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                lengths[k] += len(sockets[k].recv(2**20))
+
+        for _ in range(3):  # three times something new for everyone
+            before = list(lengths)
+            while not all(a < b for a, b in zip(before, lengths, strict=True)):
+                assert time.monotonic() < end
+                for k in range(count):
+                    read(k)
+        assert server.text("the ", max_tokens=50, seed=1)
+    server.writing(0)
+    assert threading.active_count() < 100
