@@ -9,7 +9,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPTS = ("startup", "throughput", "runtime", "insight", "web", "server", "quality")  # the longest last
+SCRIPTS = (
+    "startup",
+    "throughput",
+    "training",
+    "runtime",
+    "insight",
+    "web",
+    "server",
+    "quality",
+)  # the longest last
 
 
 def main() -> int:
