@@ -2,11 +2,11 @@
 
     python benchmarks/training.py [--hidden 512] [--lanes 32] [--window 64]
 
-For each cell: whole steps (read, forth, back, clip, Muon, AdamW); the layer alone, ours and torch's; and the
-bare products that a step is made of, in its precision and of the same shapes, one after the other: the
-recurrent products of every time step forth and back, the gradients of the matrices, the output, and Muon's. All
-alternate in the same minutes; told are medians. "Of the bare products" is their time by the step's. "Python" is
-a step whose arithmetic is next to nothing: the same one at hidden 8.
+For each cell: whole steps (read, forth, back, clip, Muon, AdamW); the layer alone, ours and torch's; and
+the bare products that a step is made of, in its precision and of the same shapes, one after the other: the
+recurrent products of every time step forth and back, the gradients of the matrices, the output, and Muon's.
+All alternate in the same minutes; told are medians. "Of the bare products" is their time by the step's.
+"Python" is a step whose arithmetic is next to nothing: the same one at hidden 8.
 """
 
 from __future__ import annotations
