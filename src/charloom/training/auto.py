@@ -25,6 +25,7 @@ WIDTHS = (64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536)
 SAFE = 256  # however small the text: narrower would only learn less, and the best weights are kept
 READ_PER_WEIGHT = 1.5  # characters that a weight needs to have been trained on to be worth its time
 TEXT_PER_WEIGHT = 0.5  # characters of text a weight; with fewer the model learns the text by heart
+FEW_STEPS = 3000  # below it, twice as many of half the size teach more
 LANE_WINDOWS = 8  # windows in a lane, at least: with fewer the heads repeat themselves at once
 DOCUMENT_WINDOW = 256  # characters of a document a step
 ROWS = 32  # documents a step: fewer run slower, more step less often
@@ -65,6 +66,7 @@ def choose(corpus: Corpus, config: TrainConfig, given: Mapping[str, Mapping[str,
 
     take("model", "cell", sizes.cell, "learns most of the three in equal time")
     take("model", "layers", sizes.layers, "in minutes, width pays more than depth")
+    speed = 0.0 if config.epochs or config.steps else _speed(config, vocabulary)
     part = corpus.train
     if part.documents is not None and layout.name(corpus, config) == "documents":
         count = len(part.documents) - 1
@@ -74,12 +76,11 @@ def choose(corpus: Corpus, config: TrainConfig, given: Mapping[str, Mapping[str,
         told = f"documents side by side, of {len(part.ids) / count:,.0f} characters on average"
         lanes: int = take("train", "lanes", rows, told)
     else:
-        window = take("train", "window", config.window, "longer learns no more and steps less often")
+        window = take("train", "window", *_window(config, sizes, vocabulary, text, speed))
         most = max(1, text // (LANE_WINDOWS * window))
         few = "the text is too short for more" if most < config.lanes else "more would step less often"
         lanes = take("train", "lanes", min(config.lanes, most), few)
     config = replace(config, lanes=lanes, window=window)
-    speed = 0.0 if config.epochs or config.steps else _speed(config, vocabulary)
 
     def read(hidden: int) -> float:
         """Characters that the budget trains on at this width."""
@@ -107,6 +108,23 @@ def choose(corpus: Corpus, config: TrainConfig, given: Mapping[str, Mapping[str,
         rate = round(share * getattr(config, key), 5)
         take("train", key, rate, why or f"{reason} recurrent matrices; best of several on validation parts")
     return Choice(values, reasons)
+
+
+def _window(
+    config: TrainConfig, shape: ModelConfig, vocabulary: int, text: int, speed: float
+) -> tuple[int, str]:
+    """A short window where a long one would leave few steps: the state is carried on all the same."""
+    characters = config.lanes * config.window
+    if config.steps:
+        steps = float(config.steps)
+    elif config.epochs:
+        steps = config.epochs * text / characters
+    else:
+        seconds = 60 * (config.minutes or DEFAULT_MINUTES)
+        steps = seconds * speed / _operations(shape, vocabulary, characters)
+    if steps < FEW_STEPS and not config.steps:
+        return config.window // 2, f"with {config.window} it would be but {_rounded(steps)} steps"
+    return config.window, "longer learns no more, and would step less often"
 
 
 def _weights(shape: ModelConfig, vocabulary: int) -> int:
