@@ -50,7 +50,7 @@ FILES = {
     "latin.txt": ("Der Bär läuft über die Straße, schön müde.\n" * 200).encode("latin-1"),
     "items.csv": b"title,body\n" + b"a fine day,it was a fine day\n" * 300,
     "items.jsonl": b'{"text": "a fine day"}\n' * 5 + b'{"text": "broken\n',
-    "same.csv": b"text,kind,rare,none\n" + b"".join(b"a fine day,x,%d,\n" % n for n in range(60)),
+    "same.csv": b"text,kind,rare,none\n" + b"".join(b"a fine day %d,x,%d,\n" % (n, n) for n in range(99)),
     "blank.csv": b"text,kind\n,a\n ,b\n",
     "arrays.jsonl": b'{"text": "a fine day", "image": [1, 2]}\n{"text": "it pours", "image": [1]}\n',
     "nan.jsonl": b'{"text": "a fine day", "image": [1, NaN]}\n' * 9,
@@ -190,7 +190,7 @@ CASES = [
     Case(
         "a label that hardly two rows share",
         f"train same.csv --condition rare {TINY}",
-        "same.csv: rare has … values in 60 rows, and a condition is what many rows share; leave it out, "
+        "same.csv: rare has … values in 99 rows, and a condition is what many rows share; leave it out, "
         "or name it as --text or --source",
     ),
     Case(
@@ -217,6 +217,7 @@ CASES = [
         "a condition for a text that is no table",
         f"train text.txt --condition kind {TINY}",
         "text.txt: is no table, so it has no columns; leave out the columns' names",
+        2,
     ),
     Case(
         "a condition for a model without one",
@@ -665,7 +666,7 @@ def test_a_source_of_100_000_characters_is_read_and_told(charloom, folder: Path)
 def test_a_condition_that_is_not_given_is_told(charloom, folder: Path) -> None:
     found = charloom("sample", "kinds", "--condition", "year=2003", "--length", "9")
     assert found.code == 0
-    assert found.err.splitlines()[-1] == "charloom: kind not given, so the text may be of any"
+    assert "charloom: kind not given, so the text may be of any" in found.err.splitlines()
 
 
 def test_accents_and_emoji_under_a_foreign_code_page(charloom, folder: Path) -> None:

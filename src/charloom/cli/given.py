@@ -40,21 +40,11 @@ def given_options(command: Command) -> Command:
 def beginnings(
     model: Model, prompt: str, condition: str | None, arrays: Sequence[str], each: str | None, source: str
 ) -> list[Given]:
-    """What the texts go on from, one for every label of `each`, if that is asked for; raises UsageError.
-
-    What is not given, and what was never learned, is told on standard error.
-    """
+    """What the texts go on from, one for every label of `each`, if that is asked for; raises UsageError."""
     from charloom.runtime.sample import Given
 
     conditions = model.config.conditions
     common = asked(conditions, condition, arrays)
-    missing = [known.name for known in conditions if known.name not in (*common, each)]
-    if missing:
-        click.echo(f"charloom: {' and '.join(missing)} not given, so the text may be of any", err=True)
-    longest = model.provenance.get("longest_source", len(source))
-    if len(source) > FARTHER * longest:
-        told = f"the source has {len(source):,} characters, and the longest learned {longest:,}"
-        click.echo(f"charloom: {told}; what comes of it is a guess", err=True)
     if each is None:
         return [Given(prompt, common, source)]
     values = {known.name: known.values for known in conditions if known.kind == "label"}
@@ -64,6 +54,17 @@ def beginnings(
     if each in common:
         raise UsageError(f"--each {each} and --condition {each} exclude each other; leave one out")
     return [Given(prompt, {**common, each: value}, source) for value in values[each]]
+
+
+def tell(model: Model, given: Given) -> None:
+    """Say on standard error what is not given, and what was never learned."""
+    missing = [known.name for known in model.config.conditions if known.name not in given.condition]
+    if missing:
+        click.echo(f"charloom: {' and '.join(missing)} not given, so the text may be of any", err=True)
+    longest = model.provenance.get("longest_source", len(given.source))
+    if len(given.source) > FARTHER * longest:
+        told = f"the source has {len(given.source):,} characters, and the longest learned {longest:,}"
+        click.echo(f"charloom: {told}; what comes of it is a guess", err=True)
 
 
 def asked(conditions: Sequence[Condition], text: str | None, arrays: Sequence[str]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charloom.cli.given import beginnings, given_options
+from charloom.cli.given import beginnings, given_options, tell
 from charloom.cli.sections import Sectioned
 
 if TYPE_CHECKING:
@@ -141,6 +141,7 @@ def command(
     starts = beginnings(loaded.model, prompt or "", condition, arrays, each, source or "")
     for start in starts:
         loaded.generator.check(start)
+    tell(loaded.model, starts[0])
     limits = {"unique": unique, "novel": novel or 0, "training": _training(loaded, unique, novel)}
     if out is not None:
         if len(tables) > 1 or as_json:
