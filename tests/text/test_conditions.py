@@ -80,16 +80,15 @@ def jsonl(path: Path) -> Path:
 
 @pytest.mark.parametrize("write", [npz, jsonl])
 def test_arrays_beside_a_table_or_in_it(write: Callable[[Path], Path], tmp_path: Path) -> None:
-    data = DataConfig(text=("caption",), condition=("kind", "image"), fractions=(60, 20, 20))
+    data = DataConfig(text=("caption",), condition=("kind", "image"), fractions=ALL)
     corpus = prepare([write(tmp_path / "t.csv")], data)
     _, image = corpus.conditions
     train = corpus.train.arrays
     assert (image.kind, image.size) == ("array", 4)
     assert image.mean == pytest.approx(train.mean())
     assert image.deviation == pytest.approx(train.std())
-    for part in (corpus.train, corpus.validation, corpus.test):
-        for text, array in zip(part.texts(), part.arrays, strict=True):
-            assert array.tolist() == PIXELS[WORDS.index(text)].ravel().tolist()
+    for text, array in zip(corpus.train.texts(), corpus.train.arrays, strict=True):
+        assert array.tolist() == PIXELS[WORDS.index(text)].ravel().tolist()
 
 
 def test_arrays_beside_lines(tmp_path: Path) -> None:
@@ -185,3 +184,21 @@ def test_the_catalog_knows_the_classes(data_folder: Path) -> None:
     by_number = prepare([path], DataConfig(text=("1", "2"), condition=("0",), fractions=(80, 10, 10)))
     assert sorted(by_number.conditions[0].values) == ["1", "2", "3", "4"]
     assert "\t" in next(by_number.train.texts())
+
+
+def test_documents_of_one_text_are_dealt_by_what_else_they_are(tmp_path: Path) -> None:
+    """Many images have one caption: each must be in every part. What repeats wholly does not straddle."""
+    rows = [f"{word},{'ab'[k % 2]}" for word in WORDS for k in range(40)] * 2
+    path = table(tmp_path / "t.csv", "caption,kind", rows)
+    images = np.tile(np.arange(len(WORDS) * 40)[:, None], (2, 3))
+    np.savez(tmp_path / "t.npz", image=images)
+    data = DataConfig(text=("caption",), condition=("image", "kind"), fractions=(60, 20, 20))
+    corpus = prepare([path], data)
+    where: dict[float, str] = {}
+    for name in ("train", "validation", "test"):
+        part = getattr(corpus, name)
+        assert set(part.texts()) == set(WORDS)
+        for image in part.arrays[:, 0].tolist():
+            assert where.setdefault(image, name) == name
+    by_text = prepare([path], DataConfig(text=("caption",), condition=("kind",), fractions=(60, 20, 20)))
+    assert not set(by_text.train.texts()) & set(by_text.test.texts())

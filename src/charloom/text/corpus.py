@@ -5,7 +5,8 @@ documents to the parts and notes which characters the training part has; the sec
 into ids (`parts`). The cache entry is keyed by the contents and by everything that decides the ids.
 
 One whole text: `<bos>` text, for each part, cut by position. Documents: `<bos>` text `<eos>` after each
-other, dealt by a hash of the text, so that duplicates never straddle the split.
+other, dealt by a hash of the text (its source and its arrays too), so that duplicates never straddle
+the split.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from charloom.text.vocabulary import BOS, BYTE, EOS, SEP, Vocabulary
 
 __all__ = ["Corpus", "DataConfig", "Part", "Progress", "prepare"]
 
-FORMAT = 2  # of a cache entry
+FORMAT = 3  # of a cache entry
 KEYS = {
     "documents",
     "guess",

@@ -271,7 +271,7 @@ class _Dealer:
         labels, arrays = self.tallies.numbers(piece)
         encoded = [self._writers[0].encoded(document.text) for document in piece]
         self.bytes += sum(map(len, encoded))
-        parts = np.searchsorted(borders, places(encoded), side="right")
+        parts = np.searchsorted(borders, places(map(_identity, piece, encoded)), side="right")
         for number, writer in enumerate(self._writers):
             mask = parts == number
             chosen = list(compress(piece, mask))
@@ -284,6 +284,16 @@ class _Dealer:
         for writer in self._writers:
             writer.close()
         return [writer.documents for writer in self._writers]
+
+
+def _identity(document: Document, encoded: bytes) -> bytes:
+    """What makes a document another one: its text, its source and its arrays, but not its labels.
+
+    Many images may have one caption; what two labels share is still the same text.
+    """
+    given = [document.source.encode("utf-8", "surrogatepass")] if document.source else []
+    given += [each.tobytes() for each in document.conditions if not isinstance(each, str)]
+    return b"\0".join([encoded, *given])
 
 
 def _pieces(stream: Iterator[Document]) -> Iterator[list[Document]]:
