@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,9 @@ class Rows:
     """The rows of one script, in results/NAME.jsonl; delete the file to measure anew."""
 
     def __init__(self, name: str) -> None:
-        FOLDER.mkdir(exist_ok=True)
-        self._path = FOLDER / f"{name}.jsonl"
+        folder = Path(os.environ.get("CHARLOOM_RESULTS", FOLDER))
+        folder.mkdir(exist_ok=True)
+        self._path = folder / f"{name}.jsonl"
         lines = self._path.read_text("utf-8").splitlines() if self._path.exists() else []
         found: list[dict[str, Any]] = [json.loads(line) for line in lines]
         self.found = {row["row"]: row for row in found}
@@ -39,8 +41,6 @@ def table(header: list[str], rows: list[list[object]]) -> str:
 
 def data_folder() -> Path:
     """The folder of real texts that CHARLOOM_DATA names."""
-    import os
-
     folder = os.environ.get("CHARLOOM_DATA")
     if not folder or not Path(folder, "tinyshakespeare.txt").is_file():
         raise SystemExit("set CHARLOOM_DATA to a folder with tinyshakespeare.txt and ag_news/test.csv")

@@ -23,7 +23,7 @@ from charloom import run as runs
 from charloom.errors import UsageError
 from charloom.job import Job, here
 from charloom.model import folder
-from charloom.training import checkpoint
+from charloom.training import checkpoint, ranks
 from charloom.training.ranks import Ranks
 
 SETTINGS = (
@@ -134,6 +134,11 @@ def ended(started: Any, code: int = 0) -> str:
     return told
 
 
+def listening(port: int) -> bool:
+    with socket.socket() as found:
+        return found.connect_ex(("127.0.0.1", port)) == 0
+
+
 STEPS = ("--steps", "400")
 
 
@@ -167,12 +172,14 @@ def test_a_machine_dies_and_comes_back(text: Path, tmp_path: Path) -> None:
 
     ended(train(tmp_path, "--out", "whole", *STEPS))
     first = agent()
+    until(lambda: listening(port))  # it is the one that knows who takes part
     second = agent()
     until(lambda: list((tmp_path / "part" / "checkpoints").glob("step-*")))
     os.killpg(second.pid, signal.SIGKILL)
     for process in workers(second.pid).values() if psutil.pid_exists(second.pid) else ():
         process.kill()
     second.communicate()
+    time.sleep(ranks.MISSED)  # as a machine takes to come back; torchrun would wait for the dead one else
     second = agent()
     ended(first), ended(second)
     assert weights(tmp_path / "part") == weights(tmp_path / "whole")
