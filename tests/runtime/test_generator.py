@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
 import pytest
 
+from charloom import bulk
+from charloom.character_model import CharacterModel
 from charloom.errors import DataError, ModelError, UsageError
 from charloom.runtime.batch import Batch, Stream
 from charloom.runtime.generator import Generator
 from charloom.runtime.options import SamplerConfig
+from charloom.runtime.sample import Given
 from charloom.runtime.state import State
 from charloom.runtime.twins import Twins, log_softmax
 from charloom.runtime.weights import fold
@@ -41,19 +45,24 @@ OPTIONS = [
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_every_option_gives_one_text_on_every_path(make_model, options) -> None:
-    generator = Generator(make_model("lstm", hidden=40))
-    settings = SamplerConfig(**{"length": 40, "seed": 11, **options})
+def test_every_option_gives_one_text_on_every_path(make_model, options, tmp_path) -> None:
+    written = CharacterModel(make_model("lstm", hidden=40))
+    generator, options = written.generator, {"length": 40, "seed": 11, "temperature": 1.0, **options}
+    settings = SamplerConfig(**options)
     single = [generator.sample("the ", settings=settings, stream=k) for k in range(9)]
-    assert len({sample.text for sample in single}) > (
-        "temperature" not in options or options["temperature"] > 0
-    )
+    assert len({sample.text for sample in single}) > (options["temperature"] > 0)
     assert ["".join(generator.stream("the ", settings=settings, stream=k)) for k in range(9)] == [
         sample.text for sample in single
     ]
     for batch in (1, 4, 64):
         assert list(generator.sample_many(["the "], settings=settings, n=9, batch=batch)) == single
     assert list(generator.sample_many(["the "], settings=settings, first=5, n=9, batch=3)) == single[5:]
+    out = tmp_path / "texts.jsonl"
+    for _ in bulk.write(written, out, count=9, given=[Given("the ")], options=options):
+        pass
+    assert [json.loads(line)["text"] for line in out.read_text("utf-8").splitlines()] == [
+        sample.text for sample in single
+    ]
     for sample in single:
         holds(sample, settings)
 
