@@ -103,7 +103,7 @@ export class Network {
 
 /**
  * result (N,) = start (N,) + matrix (N, K) times vector (K,); sums in double precision. Eight rows at a time:
- * sums that do not wait for each other, and one reading of the vector (a fifth quicker than four).
+ * sums that do not wait for each other, and one reading of the vector (a sixth quicker than four).
  */
 function multiply(matrix, vector, start, result) {
   const N = result.length;
