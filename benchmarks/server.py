@@ -50,11 +50,11 @@ PRECISIONS = "float32", "int8"
 class Durations:
     """How long each thing is done, in seconds."""
 
-    settle: float = 3.0
-    hold: float = 10.0
-    probe: float = 8.0
+    settle: float = 2.0
+    hold: float = 8.0
+    probe: float = 5.0
     storm: float = 60.0
-    calm: float = 3.0
+    calm: float = 2.0
 
 
 QUICK = Durations(settle=1.0, hold=2.0, probe=2.0, storm=3.0, calm=1.0)

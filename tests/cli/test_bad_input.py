@@ -496,6 +496,23 @@ CASES = [
         damage=drop("config.toml"),
     ),
     Case(
+        "a file of keys that holds none",
+        "serve run --api-key-file empty.txt",
+        "empty.txt: it holds no key; write one a line",
+        2,
+    ),
+    Case(
+        "a limit of nothing",
+        "serve run --set serve.tokens=0",
+        "tokens is 0; it takes a whole number of at least 1",
+        2,
+    ),
+    Case(
+        "an address that is not this machine's",
+        "serve run --host 192.0.2.1",
+        f"192.0.2.1:8000: cannot be listened on ({ANY}); choose another --port or --host",
+    ),
+    Case(
         "no network",
         "data fetch tinyshakespeare",
         f"https://{ANY}/input.txt: cannot be reached ({ANY}); look at the connection and try again, or put "

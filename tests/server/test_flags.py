@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -122,6 +124,15 @@ def test_config_and_set_and_environment(serve: Callable[..., Running], folder: P
         assert status(server, **{asked: most + 1}) == 400
     assert status(server, stop=["a"]) == 200
     assert status(server, stop=["a", "b"]) == 400
+
+
+def test_without_the_extra_one_line_says_what_to_install(model: Path) -> None:
+    code = "import sys; sys.modules['fastapi'] = None; from charloom.cli import main; main(['serve', {!r}])"
+    found = subprocess.run(
+        [sys.executable, "-c", code.format(str(model))], capture_output=True, encoding="utf-8", timeout=60
+    )
+    told = "charloom: serving needs a library that is not installed; pip install 'charloom[serve]'\n"
+    assert (found.returncode, found.stderr) == (1, told)
 
 
 def test_drain_seconds(serve: Callable[..., Running]) -> None:

@@ -233,6 +233,13 @@ def test_every_limit_is_tested() -> None:
         assert field.name in tested
 
 
+def test_the_page_tells_every_limit() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "server.md").read_text("utf-8")
+    for field in dataclasses.fields(Limits):
+        shown = f"{field.default:g}" if field.type == "float" else f"{field.default:,}"
+        assert f"| `{field.name}` | {shown} |" in page
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("queue", -1), ("streams", 0), ("tokens", 0), ("port", 65_536), ("stall_seconds", -1.0), ("body", 1.5)],

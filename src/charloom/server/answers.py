@@ -24,7 +24,7 @@ from charloom.server.metrics import Metrics
 from charloom.server.protocol import FINISH, Completion
 from charloom.server.refusal import Refusal
 
-SLICE = 32  # texts whose news is told in one go: between two slices, new requests get their turn
+SLICE = 8  # texts whose news is told in one go: between two slices, new requests get their turn
 
 
 class Desk:

@@ -8,8 +8,6 @@ paced so that a moment lasts some tens of milliseconds, whatever the model and h
 from __future__ import annotations
 
 import logging
-import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -34,7 +32,6 @@ MOST_STEPS = 16  # characters a moment: with a stop string, so much is written i
 READING = 0.015  # seconds of reading between two stretches of writing
 READING_ALONE = 0.05  # seconds of it where nobody is writing
 MOST_READ = 2**15  # ids in one go
-NICE = 5  # whoever writes gives way to whoever answers
 ENTERING = 128  # texts a moment, so that a rush does not stop those who write
 PATTERN_BYTES = 2**23  # tables of the regular expressions in use: they are copied when one is added
 
