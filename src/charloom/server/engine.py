@@ -123,10 +123,6 @@ class Engine:
         self._told: Told = []
 
     def _run(self) -> None:
-        if (
-            sys.platform == "linux"
-        ):  # where a thread has a priority of its own; the batch's are made by this one
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         try:
             while self._moment():
                 pass
