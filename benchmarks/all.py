@@ -17,6 +17,7 @@ SCRIPTS = (
     "insight",
     "web",
     "server",
+    "nothing_lost",
     "quality",
 )  # the longest last
 
