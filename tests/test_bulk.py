@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ import charloom
 from charloom import bulk, verdict
 from charloom.character_model import CharacterModel
 from charloom.errors import RunError, UsageError
+from charloom.runtime.sample import Given
 from charloom.text.corpus import Part
 
 NAMES = ["anna", "berta", "carla", "dora", "emma", "frieda", "greta", "hanna", "ida", "johanna"]
@@ -137,3 +141,34 @@ def test_texts_of_several_lines_are_parted_by_an_empty_one(tmp_path: Path) -> No
     *_, last = bulk.write(model, tmp_path / "out.txt", count=5, options={"length": 30, "only": "one"})
     assert last.written == 5
     assert len((tmp_path / "out.txt").read_text("utf-8").split("\n\n")) == 6
+
+
+def test_shards_one_after_another_are_the_whole(model: CharacterModel, tmp_path: Path) -> None:
+    """Whatever the number of processes; one that was interrupted goes on."""
+    given = [Given(prompt) for prompt in ("a", "b", "c")]
+    options = {"options": OPTIONS, "given": given, "count": 50}
+    (*_, last) = bulk.write(model, tmp_path / "whole.jsonl", **options)  # type: ignore[arg-type]
+    assert last.written == 150
+    for rank in range(4):
+        shard = (rank, 4)
+        if rank == 2:
+            next(bulk.write(model, tmp_path / "part.jsonl", shard=shard, **options))  # type: ignore[arg-type]
+        list(bulk.write(model, tmp_path / "part.jsonl", shard=shard, **options))  # type: ignore[arg-type]
+    parts = [tmp_path / f"part-0000{rank}-of-00004.jsonl" for rank in range(4)]
+    joined = b"".join(path.read_bytes() for path in parts)
+    assert joined == (tmp_path / "whole.jsonl").read_bytes()
+    with pytest.raises(UsageError, match="one process writes them"):
+        list(bulk.write(model, tmp_path / "u.txt", count=9, options=OPTIONS, unique=True, shard=(0, 2)))
+
+
+def test_sample_reads_its_rank_without_torch(model: CharacterModel, tmp_path: Path) -> None:
+    code = (
+        "import sys; from charloom.cli import main\n"
+        f"try: main(['sample', {str(model.path)!r}, '-n', '10', '--length', '5', '--out', 'n.txt'])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert 'torch' not in sys.modules"
+    )
+    environment = {**os.environ, "RANK": "1", "WORLD_SIZE": "2"}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True, timeout=300)
+    assert [path.name for path in tmp_path.iterdir()] == ["n-00001-of-00002.txt"]
+    assert len((tmp_path / "n-00001-of-00002.txt").read_text("utf-8").splitlines()) == 5

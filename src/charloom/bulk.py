@@ -63,26 +63,45 @@ def write(
     unique: bool = False,
     novel: int = 0,
     training: Part | None = None,
+    shard: tuple[int, int] = (0, 1),
 ) -> Iterator[Progress]:
     """Write `count` texts of each `given` into `out` (.txt, .csv or .jsonl, each also .gz).
 
     Yields after every write. A text of several columns comes back as columns in .csv and .jsonl.
     `unique` refuses a text that was already written or is a document of `training`, and ends early when
-    no new ones come; `novel` keeps passages of so many characters of `training` out. Raises UsageError
-    for another ending, RunError where `out` exists, or its parts belong to other settings.
+    no new ones come; `novel` keeps passages of so many characters of `training` out. Of several processes
+    that share the work, `shard` k of n writes the k-th part into OUT-k-of-n; the parts one after another are
+    what one process would write. Raises UsageError for another ending, and for `unique` shards, which do
+    not know each other's texts; RunError where `out` exists, or its parts belong to other settings.
     """
     layout = Layout(out, model.model)
     settings = model.settings(**options)
+    rank, of = shard
+    if of > 1:
+        if unique:
+            raise UsageError("unique needs to know all texts, so one process writes them; unset WORLD_SIZE")
+        ending = "".join(out.suffixes)
+        out = out.with_name(f"{out.name.removesuffix(ending)}-{rank:05d}-of-{of:05d}{ending}")
+    first, last = (count * len(given) * number // of for number in (rank, rank + 1))
     part, notes = out.with_name(out.name + ".part"), out.with_name(out.name + ".part.json")
     if out.exists():
         raise RunError(f"{out}: exists; choose another --out, or remove it")
     asked = json.loads(
         json.dumps(
-            [asdict(settings), list(map(asdict, given)), unique, novel, model.precision, dict(model.metrics)],
+            [
+                asdict(settings),
+                list(map(asdict, given)),
+                unique,
+                novel,
+                model.precision,
+                dict(model.metrics),
+                first,
+            ],
             default=lambda array: np.asarray(array).tolist(),
         )
     )
-    progress = _resume(part, notes, asked)
+    begin = Progress(stream=first, place=first // count, of_place=first % count) if count else Progress()
+    progress = _resume(part, notes, asked, begin)
     chosen = Choice(
         model,
         count,
@@ -96,7 +115,7 @@ def write(
     )
     before = progress.refused
     try:
-        for block in _blocks(chosen):
+        for block in _blocks(islice(chosen, last - first - progress.written)):
             if not part.exists():
                 part.write_bytes(layout.bytes(layout.header()))
             with part.open("ab") as file:
@@ -247,11 +266,11 @@ class Layout:
                 yield from (row["prompt"] + row["text"] for row in csv.DictReader(file))
 
 
-def _resume(part: Path, notes: Path, asked: Any) -> Progress:
+def _resume(part: Path, notes: Path, asked: Any, begin: Progress) -> Progress:
     """Where an interrupted writing of the same texts stopped; what came after its last note is cut off."""
     if not part.exists() or not notes.exists():
         part.unlink(missing_ok=True)
-        return Progress()
+        return begin
     found = json.loads(notes.read_text("utf-8"))
     if found.pop("asked") != asked:
         raise RunError(

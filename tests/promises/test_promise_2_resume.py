@@ -5,16 +5,19 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from pathlib import Path
+from pydoc_data.topics import topics
 from typing import Any
 
 import pytest
 
+from charloom import api, settings
+from charloom import run as runs
 from charloom.model.config import CELLS, Cell
 from charloom.training import checkpoint
 from charloom.training.events import Evaluated, SampleDue, Saved
-from trained import MODEL, TRAIN, Prepare, after, metrics, require_same, stopping, trainer
+from trained import MODEL, TRAIN, Prepare, after, metrics, require_same, same, stopping, trainer, weights
 
-LAYOUTS = ["lanes", "shuffled"]
+LAYOUTS = ["lanes", "shuffled", "documents"]
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -22,7 +25,7 @@ LAYOUTS = ["lanes", "shuffled"]
 def test_stopped_and_resumed_is_never_stopped(
     cell: Cell, layout: Any, prepare: Prepare, tmp_path: Path
 ) -> None:
-    corpus = prepare()
+    corpus = prepare(lines=layout == "documents")
     config, model = replace(TRAIN, layout=layout), replace(MODEL, cell=cell)
     whole = trainer(corpus, tmp_path / "whole", config, model)
     events = list(whole.train())
@@ -87,3 +90,57 @@ def test_another_machine_is_said(prepare: Prepare, tmp_path: Path) -> None:
     lines = trainer(corpus, tmp_path / "run").restore(found)
     assert len(lines) == 2
     assert lines[0] == "threads was 64 and is 1: the last bits may differ"
+
+
+BUDGETS = [
+    {"steps": 0, "epochs": 0.15},
+    {"steps": 0, "minutes": 0.1, "plan": ((0, 30), (8, 20), (16, 26))},  # what a run by minutes became
+]
+
+
+@pytest.mark.parametrize("budget", BUDGETS, ids=["epochs", "plan"])
+def test_budgets_are_kept(budget: Any, prepare: Prepare, tmp_path: Path) -> None:
+    corpus, config = prepare(), replace(TRAIN, **budget)
+    whole = trainer(corpus, tmp_path / "whole", config)
+    events = list(whole.train())
+    assert events[-1].step > 12
+    run = tmp_path / "run"
+    seen: list[Any] = []
+    for stop in (9, 0):
+        made = stopping(corpus, run, after(stop or 10**6), config)
+        if (found := checkpoint.latest(run)[0]) is not None:
+            assert made.restore(found) == []
+        seen += made.train()
+    assert metrics(seen) == metrics(events)
+    require_same(whole, made, tmp_path / "whole", run)
+
+
+def test_metrics_and_samples(tmp_path: Path) -> None:
+    """Through the whole of it: the records of a run that was stopped are those of one that was not."""
+    text = tmp_path / "text.txt"
+    text.write_text("\n".join(topics[name] for name in sorted(topics))[:6000], encoding="utf-8")
+    options = {
+        "train": {
+            "steps": 20, "lanes": 4, "window": 8, "precision": "float32", "threads": 1, "evaluate_steps": 4,
+            "sample_steps": 4,
+        },
+        "model": {"hidden": 8, "dropout": 0.2},
+        "data": {"documents": "whole"},
+    }  # fmt: skip
+    chosen = settings.resolve(corpus=[str(text)], flags=options)
+    list(api.training(chosen, out=tmp_path / "whole"))
+    steps = itertools.count()
+    list(api.training(chosen, out=tmp_path / "run", stop=lambda: "terminated" if next(steps) > 12 else ""))
+    stopped = checkpoint.latest(tmp_path / "run")[0]
+    assert stopped is not None
+    assert 0 < stopped.step < 20
+    again = settings.resolve(file=tmp_path / "run" / runs.CONFIG)
+    list(api.training(again, resume=tmp_path / "run"))
+    for name in (runs.METRICS, runs.SAMPLES):
+        left, right = (
+            [{**record, "seconds": 0} for record in runs.records(tmp_path / run / name)]
+            for run in ("whole", "run")
+        )
+        assert left == right
+        assert len(left) >= 5
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "run"))

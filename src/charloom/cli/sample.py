@@ -182,13 +182,17 @@ def _write(
     """Many texts into a file, with a bar."""
     from pathlib import Path
 
-    from charloom import bulk
+    from charloom import bulk, job
     from charloom.cli.bar import Bar
 
-    total = count * len(given)
+    here = job.here()
+    total = count * len(given) // here.size
+    shard = (here.rank, here.size)
     with Bar() as bar:
-        for progress in bulk.write(model, Path(out), count=count, given=given, options=options, **limits):
-            bar.show(f"{progress.written:,} of {total:,} texts", progress.written / total)
+        for progress in bulk.write(
+            model, Path(out), count=count, given=given, options=options, shard=shard, **limits
+        ):
+            bar.show(f"{progress.written:,} of {total:,} texts", progress.written / max(1, total))
     click.echo(f"{progress.written:,} texts in {out}{_told(progress)}", err=True)
 
 
