@@ -1,0 +1,132 @@
+"""Promise 4: SIGTERM or Ctrl-C, wherever it comes: a checkpoint, if there is what to save; and the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from pydoc_data.topics import topics
+from typing import Any
+
+import numpy as np
+import pytest
+
+from charloom import api
+from charloom.cli import main
+from charloom.model import folder
+from charloom.text import parts, reading
+from charloom.training import checkpoint
+from charloom.training.heldout import HeldOut
+from charloom.training.learner import Learner
+from charloom.training.network import Network
+
+CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
+TRAIN = [
+    "train", "text.txt", "--out", "run", "--steps", "30", "--hidden", "8", "--documents", "whole",
+    "--set", "train.lanes=4", "--set", "train.window=8", "--set", "train.precision=float32",
+    "--set", "train.threads=1", "--set", "train.evaluate_steps=5", "--set", "train.checkpoint_steps=10",
+    "--set", "train.sample_steps=10",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = "\n".join(topics[name] for name in sorted(topics))[:6000]
+    (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    return int(ended.value.code or 0)
+
+
+def signalling(
+    monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int, *signals: signal.Signals
+) -> None:
+    """At that call of a function, this process gets these signals."""
+    real: Callable[..., Any] = getattr(owner, name)
+    left = [call]
+
+    def called(*given: Any, **options: Any) -> Any:
+        left[0] -= 1
+        if left[0] == 0:
+            for number in signals:
+                os.kill(os.getpid(), number)
+        return real(*given, **options)
+
+    monkeypatch.setattr(owner, name, called)
+
+
+BEFORE = [  # the first step
+    (reading, "text_blocks", 1),
+    (parts.Vocabulary, "encode_points", 1),
+    (folder, "create", 1),
+    (api, "_warm", 1),
+    (Network, "warm", 1),
+]
+LATER = [
+    (Learner, "step", 7, 7),
+    (HeldOut, "_score", 3, 10),
+    (checkpoint, "write", 3, 10),
+    (api, "_draw", 2, 10),
+]
+
+
+def name_of(moment: Any) -> str:
+    return moment[1] if isinstance(moment, tuple) else str(moment)
+
+
+@pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
+@pytest.mark.parametrize("moment", BEFORE, ids=name_of)
+def test_before_the_first_step(
+    moment: tuple[Any, str, int],
+    number: signal.Signals,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nothing was learned, so nothing is kept."""
+    with monkeypatch.context() as patched:
+        signalling(patched, *moment, number)
+        assert run(*TRAIN) == CODES[number]
+    assert "before the training began; nothing was written" in capsys.readouterr().err
+    assert not Path("run").exists()
+    assert not list(Path().glob(".run*"))
+
+
+@pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
+@pytest.mark.parametrize("moment", LATER, ids=name_of)
+def test_while_it_trains(
+    moment: tuple[Any, str, int, int], number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No further step, evaluation or sample is waited for, and it goes on as if nothing had happened."""
+    *where, step = moment
+    with monkeypatch.context() as patched:
+        signalling(patched, *where, number)
+        assert run(*TRAIN) == CODES[number]
+    found, passed = checkpoint.latest(Path("run"))
+    assert found is not None
+    assert not passed
+    assert found.step in (step, step + 1)
+    folder.read(Path("run"))
+    assert run("train", "--resume", "run") == 0
+    assert run(*[word if word != "run" else "whole" for word in TRAIN]) == 0
+    left, right = folder.read(Path("run")), folder.read(Path("whole"))
+    assert all(np.array_equal(left.weights[name], right.weights[name]) for name in right.weights)
+    assert left.metrics == right.metrics
+
+
+@pytest.mark.parametrize("moment", [*LATER, (checkpoint, "flush", 2, 10)], ids=name_of)
+def test_twice_ends_at_once(moment: tuple[Any, str, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it was at; the last checkpoint, if there was one, is whole."""
+    owner, name, call, _ = moment
+    with monkeypatch.context() as patched:
+        signalling(patched, owner, name, call, signal.SIGINT, signal.SIGINT)
+        assert run(*TRAIN) == 130
+    folder.read(Path("run"))
+    found, passed = checkpoint.latest(Path("run"))
+    assert not passed
+    if found is not None:
+        assert run("train", "--resume", "run") == 0
