@@ -37,7 +37,8 @@ class Effect:
     fed: str = ""
 
 
-TRAIN = "train text.txt --steps 2 --hidden 4 --out new"
+ANEW = "train text.txt --steps 2 --out new"
+TRAIN = f"{ANEW} --hidden 4"
 TABLE = "train items.csv --text title --steps 2 --hidden 4 --out new"
 COMPARE = "compare text.txt --steps 2 --hidden 4"
 WRITE = "sample run --length 60 --ignore-eos"
@@ -70,6 +71,9 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
             "train accents.txt --steps 2 --hidden 4 --out new",
             "train accents.txt --normalize none --steps 2 --hidden 4 --out new",
             TEXT,
+        ),
+        "--from": Effect(
+            "train text.txt --steps 2 --out new", "train text.txt --steps 2 --out new --from run", SETTINGS
         ),
         "--resume": Effect(
             "train text.txt --steps 2 --hidden 4", "train --resume run --steps 2", "run/metrics.jsonl"
