@@ -58,7 +58,7 @@ def trained(corpus: Corpus, seconds: int, seed: int) -> tuple[Any, dict[str, Any
     ids = corpus.train.ids
     network.train()
     steps = OWN_STEPS.get(seconds, TIMED)
-    began = time.perf_counter()
+    began = half = time.perf_counter()
     step = 0
     while step < steps:
         starts = random.integers(0, len(ids) - CONTEXT - 1, ROWS)
@@ -72,8 +72,12 @@ def trained(corpus: Corpus, seconds: int, seed: int) -> tuple[Any, dict[str, Any
             group["lr"] = rate(step, steps)
         optimiser.step()
         step += 1
+        if step == TIMED // 2:
+            half = time.perf_counter()
         if step == TIMED:
-            steps = max(steps, int(seconds * TIMED / (time.perf_counter() - began)))
+            now = time.perf_counter()
+            left = seconds - (now - began)
+            steps = max(steps, TIMED + int(left * (TIMED - TIMED // 2) / (now - half)))
     took = time.perf_counter() - began
     return network.eval(), {
         "seconds": took,
