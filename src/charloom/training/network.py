@@ -21,6 +21,9 @@ from charloom.text.condition import slices
 from charloom.training import recurrence
 
 FORGET_BIAS = 1.0  # an LSTM that remembers at first learns to (Jozefowicz et al. 2015)
+HOLDING = 0.25  # share of units that hold what a text begins with, where that depends on a condition
+HELD = 300  # characters that they hold it, at most: some lines
+CONDITION_SPREAD = 0.5  # of the first condition weights: beginnings that differ can be learned from
 
 
 class Layer(nn.Module):
@@ -94,8 +97,7 @@ class Network(nn.Module):
         """Draw the first weights.
 
         Recurrent weights as torch draws them, uniform within 1/√H; the forget gate's bias at one; the
-        output at zero, so that the first loss is that of the uniform distribution, ln V; conditions at
-        zero, so that at first they tell nothing.
+        output at zero, so that the first loss is that of the uniform distribution, ln V.
         """
         if self.config.embedding:
             self.embedding.weight.normal_(generator=generator)
@@ -108,9 +110,32 @@ class Network(nn.Module):
                 parameter.uniform_(-bound, bound, generator=generator)
             if self.config.cell == "lstm":
                 cast(Layer, layer).bias_hidden[self.config.hidden : 2 * self.config.hidden] += FORGET_BIAS
-        for zero in (self.output, self.conditions):
-            for parameter in zero.parameters():
+        self.output.weight.zero_()
+        self.output.bias.zero_()
+        if self.config.conditions:
+            self._hold(generator)
+
+    def _hold(self, generator: torch.Generator) -> None:
+        """Let conditions be felt to the end of a text from the first step on.
+
+        Some units forget so slowly, by the bias ln U(1, `HELD`) of their gates (Tallec and Ollivier 2018),
+        that what a text begins with still reaches its last characters, and the gradient comes back.
+        """
+        hidden = self.config.hidden
+        some = math.ceil(HOLDING * hidden)
+        for layer in self.layers:
+            bias = cast(Layer, layer).bias_hidden
+            longer = torch.empty(some).uniform_(1, HELD, generator=generator).log()
+            if self.config.cell == "lstm":
+                bias[hidden : hidden + some] += longer - FORGET_BIAS
+                bias[:some] -= longer
+            elif self.config.cell == "gru":
+                bias[hidden : hidden + some] += longer  # its update gate keeps
+        for name, parameter in self.conditions.named_parameters():
+            if name.endswith("bias"):
                 parameter.zero_()
+            else:
+                parameter.normal_(0, CONDITION_SPREAD, generator=generator)
 
     def forward(
         self, ids: Tensor, state: Tensor, dropout: torch.Generator | None = None
