@@ -23,6 +23,7 @@ from charloom.training.layout import layout, name
 from charloom.training.learner import Learner
 from charloom.training.network import Network
 from charloom.training.optimiser import Optimiser
+from charloom.training.ranks import Ranks
 
 WINDOW = 8
 PLACE = device.Place(torch.device("cpu"), "float32", 1, "")
@@ -188,11 +189,11 @@ def test_side_by_side_is_one_after_the_other(cell: Cell, source: bool, window: i
     layout = Documents(
         corpus.train, corpus.vocabulary, rows=4, window=window, seed=0, conditions=corpus.conditions
     )
-    learner = Learner(network, Optimiser(network, TrainConfig(clip=0)), PLACE, 0)
+    learner = Learner(network, Optimiser(network, TrainConfig(clip=0)), PLACE, 0, Ranks())
     counted, total = 0, 0.0
     for step in range(int(layout.steps_per_epoch)):
         count = learner.step(step, layout.batch(step), 0.0)
-        total += count * learner.mean_loss()
+        total += count * sum(learner.losses())
         counted += count
     together = {key: p.grad.clone() for key, p in network.named_parameters() if p.grad is not None}
     network.zero_grad()

@@ -65,8 +65,9 @@ class Learner:
         )
         if not len(inputs):
             return torch.zeros((), device=device), state
+        begun = self.network.begun(state, fresh, condition)
         with self._place.autocast():
-            logits, after = self.network(inputs, self.network.begun(state, fresh, condition), noise)
+            logits, after = self.network(inputs, begun, noise)
         loss = functional.cross_entropy(
             logits.float().flatten(0, 1), targets.flatten(), ignore_index=UNCOUNTED, reduction="sum"
         )
