@@ -20,7 +20,7 @@ from charloom.insight import diversity, evaluation, novelty, page
 from charloom.insight.advice import advice
 from charloom.insight.calibration import calibration
 from charloom.insight.paired import Paired, paired
-from charloom.insight.passages import extremes
+from charloom.insight.passages import extremes, in_pieces
 from charloom.insight.report import Measured, Report
 from charloom.insight.score import score
 from charloom.insight.units import hidden_units
@@ -38,10 +38,16 @@ READ = (
 )  # characters of held-out text: half a minute of reading aloud, well under a second of reading here
 COUNTED = 2**20  # characters at the end of the training text that the baselines see: seconds, not a minute
 CALIBRATED = 2**13
+UNITS_READ = 6000  # enough for a correlation
 PAIRED = 2**17
 TEXTS = 32  # written at each temperature
 LENGTH = 300  # of each: the lesson's
 SHOWN = 4  # passages of each kind
+FULL = (
+    2**20
+)  # parameters up to which all of that is done; a larger network gets less, so that it takes no longer
+FEWEST_PLACES = 50  # where it is tried whether a text is recited
+FEWEST = 12  # texts at each temperature: fewer would tell too little
 Progress = Callable[[str, float | None], None]
 
 
@@ -149,20 +155,22 @@ def _measured(generator: Generator, text: Text, missing: list[str], progress: Pr
     vocabulary = generator.model.vocabulary
     assert text.train is not None
     whole = text.part.documents is None
-    real = _beginning(text.part, READ)
+    share = min(1.0, FULL / generator.model.parameters)
+    limit, count = round(share * READ), max(FEWEST, round(share * TEXTS))
+    real, read = _beginning(text.part, READ), _beginning(text.part, limit)
     progress("reading held-out text", 0.1)
-    found = evaluation.evaluate(generator, text.part, limit=READ)
-    on_training = evaluation.evaluate(generator, text.train, limit=READ)
-    hardest, easiest = extremes(score(generator, real, lines=not whole), SHOWN)
-    calibrated = calibration(generator, _beginning(text.part, CALIBRATED))
+    found = evaluation.evaluate(generator, text.part, limit=limit, together=True)
+    on_training = evaluation.carried(generator, text.train, limit=limit, together=True)
+    scored = in_pieces(generator, read[0]) if whole else score(generator, read)
+    hardest, easiest = extremes(scored, SHOWN)
+    calibrated = calibration(generator, _beginning(text.part, round(share * CALIBRATED)))
     progress("counting for the baselines", 0.2)
-    beside = ground.baselines(_end(text.train, COUNTED), text.part, vocabulary, limit=READ)
+    beside = ground.baselines(_end(text.train, COUNTED), text.part, vocabulary, limit=limit)
     progress("writing at each temperature", 0.4)
-    prompts, truth, more = _continued(real, whole or vocabulary.bos is None)
-    tried = []
-    for temperature in diversity.TEMPERATURES:
-        texts = [each.text for each in diversity.write(generator, prompts, LENGTH, temperature)]
-        tried.append(diversity.diversity(temperature, texts, truth))
+    prompts, truth, more = _continued(real, count, whole or vocabulary.bos is None)
+    texts = diversity.write_at(generator, prompts, LENGTH, diversity.TEMPERATURES)
+    pairs = zip(diversity.TEMPERATURES, texts, strict=True)
+    tried = [diversity.diversity(temperature, written, truth) for temperature, written in pairs]
     recommendation = diversity.recommend(tried, truth, more)
     progress("looking for copies", 0.6)
     copied = copied_real = recited = recited_real = None
@@ -171,20 +179,21 @@ def _measured(generator: Generator, text: Text, missing: list[str], progress: Pr
     except MissingExtraError as error:
         missing.append(f"{error}.")
     else:
-        begun = prompts if vocabulary.bos is None else [""] * TEXTS  # held-out prompts would lead it astray
+        begun = prompts if vocabulary.bos is None else [""] * count  # held-out prompts would lead it astray
         samples = diversity.write(generator, begun, LENGTH, temperature=1.0, seed=1)
         copied = novelty.copied((each.text for each in samples), passages)
-        recited = novelty.recited(generator, _beginning(text.train, COUNTED))
+        places = max(FEWEST_PLACES, round(share * novelty.PLACES))
+        recited = novelty.recited(generator, _beginning(text.train, COUNTED), places)
         if not text.seen:
             copied_real = novelty.copied(_matched(real, [each.characters for each in samples]), passages)
-            recited_real = novelty.recited(generator, real)
+            recited_real = novelty.recited(generator, real, places)
     progress("looking at hidden units", 0.8)
     return Measured(
         text=text.name,
         seen=text.seen,
         evaluation=found,
         baselines=beside,
-        advice=[] if text.seen else advice(found.carried, on_training.carried.nats, beside),
+        advice=[] if text.seen else advice(found.carried, on_training.nats, beside),
         calibration=calibrated,
         hardest=hardest,
         easiest=easiest,
@@ -194,7 +203,7 @@ def _measured(generator: Generator, text: Text, missing: list[str], progress: Pr
         copied_real=copied_real,
         recited=recited,
         recited_real=recited_real,
-        units=hidden_units(generator, "\n".join(real)),
+        units=hidden_units(generator, "\n".join(real), round(share * UNITS_READ)),
     )
 
 
@@ -217,16 +226,16 @@ def _end(part: Part, symbols: int) -> Part:
     return replace(part, ids=part.ids[-symbols:], documents=None, _text=part.utf8()[-symbols:])
 
 
-def _continued(real: list[str], prompted: bool) -> tuple[list[str], list[str], list[str]]:
+def _continued(real: list[str], count: int, prompted: bool) -> tuple[list[str], list[str], list[str]]:
     """Prompts, what real text goes on with, and as much of other real text.
 
     Prompts are the beginnings of pieces of it, or, where a model of documents begins by itself, nothing.
     """
     if not prompted:
-        documents = [text[:LENGTH] for text in islice(filter(None, real), 2 * TEXTS)]
-        return [""] * TEXTS, documents[::2], documents[1::2]
+        documents = [text[:LENGTH] for text in islice(filter(None, real), 2 * count)]
+        return [""] * count, documents[::2], documents[1::2]
     size = novelty.PREFIX + LENGTH
-    pieces = [piece for piece in _matched(real, [size] * (2 * TEXTS)) if len(piece) > novelty.PREFIX] or real
+    pieces = [piece for piece in _matched(real, [size] * (2 * count)) if len(piece) > novelty.PREFIX] or real
     after = [piece[novelty.PREFIX :] for piece in pieces]
     return [piece[: novelty.PREFIX] for piece in pieces[::2]], after[::2], after[1::2]
 

@@ -149,13 +149,13 @@ def judge(
     beside = ground.baselines(text.train, text.part, vocabulary, limit=limit)
     if text.seen:
         return Verdict(found, beside, [])
-    on_training = evaluation.evaluate(
+    on_training = evaluation.carried(
         generator,
         text.train,
         limit=min(max(found.characters, 1), COMPARED),
         progress=lambda share: progress("comparing with the training text", share),
     )
-    return Verdict(found, beside, advice(found.carried, on_training.carried.nats, beside))
+    return Verdict(found, beside, advice(found.carried, on_training.nats, beside))
 
 
 def require_same(run: Path, model: Model, corpus: Corpus) -> None:

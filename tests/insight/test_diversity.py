@@ -14,6 +14,7 @@ from charloom.insight.diversity import (
     loops,
     recommend,
     write,
+    write_at,
 )
 
 
@@ -83,3 +84,10 @@ def test_what_is_told_of_a_temperature_is_json(constant):
     record = diversity(1.0, texts, ["a a"]).to_json()
     assert record["characters"] == 60
     assert record["example"] == texts[0]
+
+
+def test_texts_at_several_temperatures_are_those_written_one_by_one(successor):
+    generator = successor("abc def")
+    together = write_at(generator, ["a", "b", "c"], 20, (0.0, 1.0, 1.8))
+    for temperature, texts in zip((0.0, 1.0, 1.8), together, strict=True):
+        assert texts == [each.text for each in write(generator, ["a", "b", "c"], 20, temperature)]

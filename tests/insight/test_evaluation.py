@@ -111,6 +111,11 @@ def test_one_text_is_what_a_plain_loop_gives(specials, corpus_of, data_folder, m
     assert found.carried.nats * scored == pytest.approx(sum(plain_nats(model, given)) + spelling, rel=1e-5)
     assert found.cold_256.nats * scored == pytest.approx(cold_nats(model, ids, bos) + spelling, rel=1e-5)
     assert found.carried.nats != pytest.approx(found.cold_256.nats, rel=1e-4)
+    monkeypatch.setattr(heldout, "PIECES", 300)
+    beside = evaluate(Generator(model), corpus.test, together=True)
+    assert beside.characters == scored
+    assert beside.carried.nats == pytest.approx(found.carried.nats, rel=1e-4)
+    assert beside.cold_256 == found.cold_256
 
 
 def test_documents_are_what_a_plain_loop_gives(corpus_of, data_folder, monkeypatch) -> None:
@@ -227,9 +232,15 @@ def test_every_symbol_is_scored_once_however_it_is_cut(lengths, size, piece, bos
     part, vocabulary = documents(lengths, bos)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(heldout, "PIECE", piece)
+        patch.setattr(heldout, "PIECES", piece)
+        patch.setattr(heldout, "AHEAD", size)
         held_out = HeldOut(part, vocabulary)
         by_piece = np.concatenate([scored for _, _, scored in held_out.pieces()])
-    by_stream, by_window = np.zeros((2, len(part.ids)), int)
+        together = list(held_out.side_by_side())
+    by_stream, by_window, by_side = np.zeros((3, len(part.ids)), int)
+    for start, stop, skip, _ in together:
+        assert stop - start <= piece + size
+        by_side[start + skip : stop] += 1
     for start, stop, skip, _ in held_out.streams():
         by_stream[start + skip : stop] += 1
     for start, stop, skip, _ in held_out.windows(size):
@@ -237,6 +248,7 @@ def test_every_symbol_is_scored_once_however_it_is_cut(lengths, size, piece, bos
         by_window[start + skip : stop] += 1
     assert (by_stream == by_piece).all()
     assert (by_window == by_piece).all()
+    assert (by_side == by_piece).all()
     assert by_piece.sum() == len(part.ids) - len(lengths)  # all but the first of each text
     assert held_out.counts.sum() == by_piece.sum()
 

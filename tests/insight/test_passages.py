@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from charloom.insight.passages import LENGTH, STEP, extremes
-from charloom.insight.score import Scored
+from charloom.insight.passages import LENGTH, STEP, extremes, in_pieces
+from charloom.insight.score import Scored, score
 
 
 def scored(bits: list[float]) -> Scored:
@@ -35,3 +35,14 @@ def test_short_documents_are_taken_whole_and_very_short_ones_left_out():
     assert [len(passage.text) for passage in hard] == [STEP, 60]
     assert [passage.bits_per_character for passage in easy] == [1, 3]
     assert extremes([], 3) == ([], [])
+
+
+def test_a_text_in_pieces_has_the_surprise_of_the_whole(successor):
+    generator = successor("abcdef")
+    random = np.random.default_rng(2)
+    text = "".join(random.choice(list("abcdef"), 5000))
+    (whole,) = score(generator, [text], lines=False)
+    pieces = list(in_pieces(generator, text))
+    assert "".join(piece.text for piece in pieces) == text
+    assert len(pieces) == 10
+    assert np.concatenate([piece.surprise for piece in pieces]) == pytest.approx(whole.surprise, abs=1e-3)

@@ -37,7 +37,7 @@ def advice(held_out: Measure, train_nats: float, baselines: Sequence[Baseline]) 
     elif stronger:
         found.append(
             f"At {bits:.2f} bits a character it does no better than {names}: "
-            "there is more in this text than it has learned."
+            "there is more in this text than it has learned. Train longer, or with a larger --hidden."
         )
     if gap > BY_HEART and not simple:
         found.append(

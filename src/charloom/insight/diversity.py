@@ -17,12 +17,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from charloom.runtime.generator import Generator, Sample
+from charloom.runtime.batch import Batch, Stream
+from charloom.runtime.generator import STRETCH, Generator, Sample
 from charloom.runtime.options import SamplerConfig
+from charloom.runtime.sample import Given
 
 TEMPERATURES = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.3, 1.8)  # the lesson's, closer about the best
 PERIOD = 100  # characters: a loop of a sentence or two
@@ -65,6 +68,31 @@ def write(
     """One text of up to `length` characters after each prompt."""
     settings = SamplerConfig(temperature=temperature, length=length, seed=seed)
     return list(generator.sample_many(prompts, settings=settings, n=len(prompts)))
+
+
+def write_at(
+    generator: Generator, prompts: Sequence[str], length: int, temperatures: Sequence[float]
+) -> list[list[str]]:
+    """The texts of `write` at each temperature, all in one batch: the weights are read once for all."""
+    starts = generator.prime_many([Given(prompt) for prompt in prompts])
+    groups = [
+        [
+            Stream(
+                generator.model, start, SamplerConfig(temperature=temperature, length=length), number=number
+            )
+            for number, start in enumerate(starts)
+        ]
+        for temperature in temperatures
+    ]
+    batch = Batch(generator.engine, generator.model, len(starts) * len(temperatures))
+    try:
+        for stream in chain.from_iterable(groups):
+            batch.enter(stream)
+        while batch.streams:
+            batch.advance(STRETCH)
+    finally:
+        batch.close()
+    return [[stream.writer.text for stream in group] for group in groups]
 
 
 def diversity(temperature: float, texts: Sequence[str], real: Sequence[str]) -> Diversity:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
-from charloom.insight.score import Scored
+from charloom.insight.heldout import AHEAD, PIECES
+from charloom.insight.score import Scored, score
 from charloom.runtime.arrays import Doubles
+from charloom.runtime.generator import Generator
 
 LENGTH = 160  # characters: what one takes in at a glance
 STEP = 40
@@ -23,6 +25,15 @@ class Passage:
     def bits_per_character(self) -> float:
         """The mean of `surprise`."""
         return float(self.surprise.mean())
+
+
+def in_pieces(generator: Generator, text: str) -> Iterator[Scored]:
+    """One whole text scored in pieces side by side, as `charloom.insight.heldout.PIECES` says."""
+    starts = range(0, len(text), PIECES)
+    ahead = [min(AHEAD, start) for start in starts]
+    pieces = (text[start - more : start + PIECES] for start, more in zip(starts, ahead, strict=True))
+    for found, more in zip(score(generator, pieces, lines=False), ahead, strict=True):
+        yield replace(found, text=found.text[more:], surprise=found.surprise[more:])
 
 
 def extremes(scored: Iterable[Scored], count: int) -> tuple[list[Passage], list[Passage]]:

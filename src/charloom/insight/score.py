@@ -99,7 +99,8 @@ def score(
         while group := list(islice(iterator, THREADS * BATCH)):
             coded = [vocabulary.encode(text) for text in group]
             order = sorted(range(len(group)), key=lambda i: -len(coded[i]))  # rows of a batch end together
-            batches = [order[k : k + BATCH] for k in range(0, len(group), BATCH)]
+            share = -(-len(group) // THREADS)
+            batches = [order[k : k + share] for k in range(0, len(group), share)]
             read = partial(_read, generator, start, coded, marks)
             scores = dict(chain.from_iterable(threads.map(read, batches)))
             for i, text in enumerate(group):

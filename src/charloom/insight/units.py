@@ -21,7 +21,6 @@ import numpy.typing as npt
 from charloom.runtime.arrays import Doubles, Floats
 from charloom.runtime.generator import Generator
 
-CHARACTERS = 6000  # of text that is read: enough for r, and a second of time
 CLEAR = 1.5
 STRETCH = 420  # characters under which a unit's picture is drawn: some lines
 BRACKETS = {"(": ")", "[": "]", "{": "}"}
@@ -65,9 +64,9 @@ class Units:
     activations: Floats
 
 
-def hidden_units(generator: Generator, text: str) -> Units:
-    """Read the first `CHARACTERS` of `text` and name the units that follow a signal."""
-    text = text[:CHARACTERS]
+def hidden_units(generator: Generator, text: str, characters: int = 6000) -> Units:
+    """Read the first `characters` of `text` and name the units that follow a signal."""
+    text = text[:characters]
     activations = read(generator, text)
     layers, hidden, _ = activations.shape
     flat = activations.reshape(layers * hidden, -1)
