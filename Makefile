@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check test-slow bench clean
+.PHONY: help demo test check test-slow bench docs clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -12,7 +12,7 @@ help:  ## this list
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all]' --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all]' --group dev --group docs
 	@touch $@
 
 demo: $(READY)  ## train on the embedded default for one minute, then write
@@ -35,5 +35,8 @@ bench: $(READY)  ## the tables of benchmarks/
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
 	$(BIN)/python benchmarks/all.py
 
+docs: $(READY)  ## the site, into docs/_build
+	$(BIN)/python -m sphinx -q -W --keep-going docs docs/_build
+
 clean:  ## remove what the other targets made
-	rm -rf .venv runs dist build
+	rm -rf .venv runs dist build docs/_build

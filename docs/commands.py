@@ -10,11 +10,15 @@ from __future__ import annotations
 import re
 import runpy
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+
+import charloom
+from charloom.cli import BROKEN_PIPE
+from charloom.cli.signals import EXIT_CODES
 
 HERE = Path(__file__).parent
 TESTS = HERE.parent / "tests" / "cli"
@@ -38,6 +42,8 @@ def page() -> str:
             ("flag", "what it does", "default", "tested by"),
             [_flag(name, option, flags["ELSEWHERE"]) for option in flags["options"](command)],
         )
+    lines += ["", "## Exit codes", ""]
+    lines += _table(("code", "when"), list(_exit_codes()))
     lines += [
         "",
         "## Messages",
@@ -51,6 +57,19 @@ def page() -> str:
     told += [(when, "1", *says.partition("; ")[::2]) for when, (_, says) in messages["DOWNLOADS"].items()]
     lines += _table(("when (the name of the test)", "exit code", "message", "mend"), told)
     return "\n".join(lines) + "\n"
+
+
+def _exit_codes() -> Iterator[tuple[str, ...]]:
+    yield "0", "done"
+    told: dict[int, list[str]] = {}
+    for name in charloom.__all__:
+        found = getattr(charloom, name)
+        if isinstance(found, type) and issubclass(found, charloom.CharloomError):
+            told.setdefault(found.exit_code, []).append(f"`{name}`")
+    for code, names in sorted(told.items()):
+        yield str(code), ", ".join(names)
+    yield from ((str(code), f"{name}, after a checkpoint") for name, code in EXIT_CODES.items())
+    yield str(BROKEN_PIPE), "whoever read its output went away, as `head` does"
 
 
 def _flag(command: str, option: click.Option, elsewhere: Mapping[str, Path]) -> tuple[str, ...]:
