@@ -34,6 +34,6 @@ if __name__ == "__main__":
     arguments = sys.argv[1:]
     main(
         int(arguments[0]) if arguments else 20_000,
-        float(arguments[1]) if len(arguments) > 1 else 30,
+        float(arguments[1]) if len(arguments) > 1 else 12,
         "runs/numbers",
     )
