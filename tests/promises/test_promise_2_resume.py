@@ -12,6 +12,7 @@ import pytest
 
 from charloom import api, settings
 from charloom import run as runs
+from charloom.errors import RunError
 from charloom.model.config import CELLS, Cell
 from charloom.training import checkpoint
 from charloom.training.events import Evaluated, SampleDue, Saved
@@ -144,3 +145,15 @@ def test_metrics_and_samples(tmp_path: Path) -> None:
         assert left == right
         assert len(left) >= 5
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "run"))
+
+
+def test_a_checkpoint_of_other_sizes(prepare: Prepare, tmp_path: Path) -> None:
+    """Somebody has edited config.toml; the message says so, on one line."""
+    corpus = prepare()
+    list(stopping(corpus, tmp_path / "run", after(2)).train())
+    found = checkpoint.latest(tmp_path / "run")[0]
+    assert found is not None
+    other = trainer(corpus, tmp_path / "run", TRAIN, replace(MODEL, hidden=16))
+    with pytest.raises(RunError, match="does not fit the settings") as caught:
+        other.restore(found)
+    assert "\n" not in str(caught.value)

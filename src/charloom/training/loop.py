@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from charloom.errors import DivergedError
+from charloom.errors import DivergedError, RunError
 from charloom.model import folder
 from charloom.model.config import ModelConfig
 from charloom.model.folder import Weights
@@ -190,7 +190,17 @@ class Trainer:
 
         With `more`, or where the checkpoint's budget is spent, the settings' budget comes on top.
         Returns a line for everything that keeps the rest from being, to the bit, what it would have been.
+        Raises RunError where the checkpoint is of other sizes.
         """
+        try:
+            return self._restore(found, more)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise RunError(
+                f"{self.run}: the checkpoint of step {found.step} does not fit the settings "
+                f"({str(error).splitlines()[0]:.80}); put config.toml back as it was, or train anew"
+            ) from error
+
+    def _restore(self, found: Checkpoint, more: bool) -> list[str]:
         facts = found.facts
         self.learner.load(found.tensors)
         self.step = found.step
