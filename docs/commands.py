@@ -22,6 +22,7 @@ from charloom.cli.signals import EXIT_CODES
 
 HERE = Path(__file__).parent
 TESTS = HERE.parent / "tests" / "cli"
+NOUNS = ("texts", "conditions", "settings", "models", "places")  # that input can be bad about
 DEFAULT = re.compile(r"\s*\[default: (.*)\]$")
 
 
@@ -29,7 +30,7 @@ def page() -> str:
     """The whole page, as Markdown."""
     sys.path.insert(0, str(TESTS.parent / "support"))
     flags = runpy.run_path(str(TESTS / "test_options.py"))
-    messages = runpy.run_path(str(TESTS / "test_bad_input.py"))
+    messages = [runpy.run_path(str(TESTS / f"test_bad_{noun}.py")) for noun in NOUNS]
     lines = [
         "# Commands",
         "",
@@ -50,11 +51,12 @@ def page() -> str:
         "",
         "Each comes on one line of standard error after `charloom: `, with exit code 1, or 2 where the",
         "command line itself is at fault; nothing is left half-written. `…` stands for what differs.",
-        "`tests/cli/test_bad_input.py` holds every one of them.",
+        "`tests/cli/test_bad_….py` hold every one of them.",
         "",
     ]
-    told = [(case.when, str(case.code), *case.says.partition("; ")[::2]) for case in messages["CASES"]]
-    told += [(when, "1", *says.partition("; ")[::2]) for when, (_, says) in messages["DOWNLOADS"].items()]
+    cases = [case for found in messages for case in found["CASES"]]
+    told = [(case.when, str(case.code), *case.says.partition("; ")[::2]) for case in cases]
+    told += [(when, "1", *says.partition("; ")[::2]) for when, (_, says) in messages[-1]["DOWNLOADS"].items()]
     lines += _table(("when (the name of the test)", "exit code", "message", "mend"), told)
     return "\n".join(lines) + "\n"
 

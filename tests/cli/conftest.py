@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import bad_input
 import pytest
 
 from charloom.cli import main
@@ -94,3 +95,10 @@ def trained(_trained: list[Path]) -> Path:
             found = command("train", "verse.txt", *options.split())
         assert found.code == 0, found.err
     return folder / "run"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, trained: Path) -> Path:
+    """The files of `bad_input`, and the run `trained` among them."""
+    bad_input.lay(tmp_path, trained)
+    return tmp_path

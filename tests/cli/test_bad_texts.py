@@ -1,0 +1,93 @@
+"""Bad texts and tables: told on one line, with what mends it, and nothing is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from bad_input import ANY, TINY, Case, check
+
+CASES = [
+    Case(
+        "a file that is not there",
+        f"train missing.txt {TINY}",
+        "missing.txt: there is no such file or folder, nor a corpus of that name; "
+        "`charloom data list` names the corpora there are",
+    ),
+    Case(
+        "an unknown corpus name",
+        f"train tinyshakespear {TINY}",
+        "tinyshakespear: there is no such file or folder, nor a corpus of that name; "
+        "did you mean tinyshakespeare?",
+    ),
+    Case("an empty file", f"train empty.txt {TINY}", "empty.txt: is empty; give a file with text in it"),
+    Case(
+        "nothing but white space",
+        f"train white.txt {TINY}",
+        "white.txt: 3 characters leave nothing for validation; give more text, or --fractions 100/0/0 "
+        "to hold nothing out",
+    ),
+    Case(
+        "a text shorter than a window",
+        f"train short.txt {TINY} --fractions 100/0/0",
+        "the training text has 17 characters, but a window needs 65; use more text or a smaller "
+        "--set train.window",
+    ),
+    Case(
+        "a text shorter than its lanes",
+        f"train text.txt {TINY} --set train.lanes=20000",
+        f"the training text has {ANY} characters, too few for 20000 lanes; use fewer",
+    ),
+    Case(
+        "one single distinct character",
+        f"train same.txt {TINY}",
+        "same.txt: the training text is nothing but 'a'; give a text with more than one character in it",
+    ),
+    Case(
+        "binary data",
+        f"train binary.txt {TINY}",
+        "binary.txt: byte 3 is NUL, so this is binary data, not text; give a text, or try --unit byte",
+    ),
+    Case(
+        "a Word document",
+        f"train essay.docx {TINY}",
+        "essay.docx: this is a .docx, .odt, .epub or another zipped document; save it as plain text (.txt) "
+        "first",
+    ),
+    Case(
+        "a PDF",
+        f"train essay.pdf {TINY}",
+        "essay.pdf: this is a PDF; save it as plain text (.txt) first",
+    ),
+    Case(
+        "a wrong encoding",
+        f"train latin.txt {TINY}",
+        "latin.txt: byte 5 is not UTF-8; try --encoding cp1252",
+    ),
+    Case(
+        "an unknown encoding",
+        f"train text.txt {TINY} --encoding utf8000",
+        "encoding: there is none called 'utf8000'; utf-8, latin-1, cp1252 are some",
+        2,
+    ),
+    Case(
+        "a table and no column named",
+        f"train items.csv {TINY}",
+        "items.csv: which column is the text? There are title, body; say --text NAME",
+    ),
+    Case(
+        "a table without the column",
+        f"train items.csv {TINY} --text story",
+        "items.csv: there is no column 'story'; there are title, body",
+    ),
+    Case(
+        "a broken line of JSON",
+        f"train items.jsonl {TINY}",
+        f"items.jsonl: line 6 is no JSON ({ANY}); mend the line",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.when)
+def test_it_is_told_on_one_line_and_nothing_is_lost(charloom, folder: Path, case: Case) -> None:
+    check(charloom, folder, case)
