@@ -350,7 +350,7 @@ async def storms(path: Path, durations: Durations) -> dict[str, Any]:
                 "after": after,
                 "memory": target.memory / MEGABYTE,
             }
-        row["connections_after"] = len(target.found.net_connections())
+        row["connections_after"] = len(target.found.net_connections())  # the one that listens among them
         target.process.terminate()
         row["exit"] = target.process.wait(60)
     return row
@@ -465,14 +465,30 @@ def show(found: dict[str, dict[str, Any]]) -> None:
             lines.append([name, told(row[f"first_{count}"])])
     print(table(["1×512", "measured"], lines))
     row = found["storms"]
-    lines = [["none", told(row["quiet"]), f"{row['memory_before']:.0f}", ""]]
+    lines = [["(before)", "", told(row["quiet"]), f"{row['memory_before']:.0f}"]]
     for storm in STORMS:
-        after = dict(row[storm.__name__])
-        rest = {key: value for key, value in after.items() if key not in ("after", "memory", "seconds")}
-        lines.append([storm.__name__.replace("_", " "), told(after["after"]), f"{after['memory']:.0f}", rest])
+        after = row[storm.__name__]
+        name = storm.__name__.replace("_", " ")
+        lines.append([name, happened(after), told(after["after"]), f"{after['memory']:.0f}"])
     print()
-    print(table(["storm", "first character after it, p50 / p99, ms", "memory then, MiB", "during it"], lines))
-    print(f"\nconnections left {row['connections_after']}, exit code {row['exit']}")
+    print(table(["storm", "during it", "first character after it, p50 / p99, ms", "memory then, MiB"], lines))
+    print(f"\nConnections left: {row['connections_after'] - 1}. Exit code after SIGTERM: {row['exit']}.")
+
+
+def happened(row: dict[str, Any]) -> str:
+    """What a storm's row tells, in words."""
+    statuses = row.get("statuses", [])
+    words = (
+        [f"{count:,} × {status}" for status, count in statuses.items()] if isinstance(statuses, dict) else []
+    )
+    words += [f"all {status}" for status in statuses if not words]
+    if "refused" in row:
+        words.append(f"429 after {told(row['refused'])} ms (p50 / p99)")
+    if "closed" in row:
+        words.append(
+            f"all closed after {row['closed']:.1f} s, a probe meanwhile waits {told(row['meanwhile'])} ms"
+        )
+    return ", ".join([*words, f"places free after {1000 * row['freed']:.0f} ms"])
 
 
 STORMS = overload, overload_again, impatient, slow_readers, half_open, huge_bodies, silent

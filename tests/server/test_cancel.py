@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from pathlib import Path
 
 import openai
 import pytest
 
-from .conftest import FOR_EVER, LONG, Running, wait_until
+from .conftest import FOR_EVER, LONG, Running, serving, wait_until
 
 
-@pytest.fixture
-def narrow(serve: Callable[..., Running]) -> Running:
-    return serve("--streams", "2", "--queue", "8", "--set", "serve.prompt=900000", *LONG)
+@pytest.fixture(scope="module")
+def narrow(model: Path) -> Iterator[Running]:
+    with serving(model, "--streams", "2", "--queue", "8", "--set", "serve.prompt=900000", *LONG) as running:
+        yield running
 
 
 STAGES = ("waiting", "reading", "running")
@@ -34,14 +36,15 @@ def texts(server: Running) -> float:
 
 
 def test_hanging_up_frees_the_place(narrow: Running) -> None:
-    for gone, asked in enumerate(ASKED.values()):
+    before = narrow.metric("charloom_cancelled_total")
+    for gone, asked in enumerate(ASKED.values(), 1):
         body = {"prompt": "a", "max_tokens": FOR_EVER, "ignore_eos": True, **asked}
         with narrow.socket() as client:
             client.sendall(narrow.request("/v1/completions", body))
             wait_until(lambda: texts(narrow))
         wait_until(lambda: not texts(narrow))
-        wait_until(lambda gone=gone: narrow.metric("charloom_cancelled_total") == gone + 1)
-    assert len(narrow.lines("ended=gone")) == len(ASKED)
+        wait_until(lambda gone=gone: narrow.metric("charloom_cancelled_total") == before + gone)
+    assert len(narrow.lines("ended=gone")) >= len(ASKED)
     assert narrow.complete("a", max_tokens=5, n=2).status_code == 200
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import pytest
 from charloom.runtime.generator import Generator
 from charloom.runtime.options import SamplerConfig
 from charloom.server import engine as engine_module
+from charloom.server.answers import SLICE, Desk
 from charloom.server.engine import Engine
 from charloom.server.job import Job, Prompt, Update
 from charloom.server.limits import Limits
@@ -300,3 +302,34 @@ def test_a_pace_fits_the_time_it_has() -> None:
     for _ in range(60):
         pace.took(pace.amount, 0.0)
     assert pace.amount == 1000
+
+
+def test_news_that_nobody_has_heard_yet_piles_up_with_its_text(
+    generator: Generator, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event loop that is behind looks at each text once, however many pieces came; none waits twice."""
+    desk = Desk(Limits(), Metrics(), log_prompts=False)
+    heard: list[tuple[int, str]] = []
+    jobs = [make_job("a") for _ in range(100)]
+    for k, job in enumerate(jobs):
+        job.hear = lambda update, k=k: heard.append((k, update.piece))
+    turns = 0
+    hand_out = Desk._hand_out
+
+    def counted(self: Desk) -> None:
+        nonlocal turns
+        turns += 1
+        hand_out(self)
+
+    monkeypatch.setattr(Desk, "_hand_out", counted)
+
+    async def behind() -> None:
+        desk.open_at(asyncio.get_running_loop())
+        for piece in range(500):
+            desk._take([(job, Update(str(piece))) for job in jobs])
+        while desk._news:
+            await asyncio.sleep(0)
+
+    asyncio.run(behind())
+    assert turns == -(-len(jobs) // SLICE)
+    assert heard == [(k, str(piece)) for k in range(100) for piece in range(500)]

@@ -84,15 +84,11 @@ def test_log_prompts(server: Running, flagged: Running) -> None:
     assert "fog" not in "".join(server.log)
 
 
-def test_host(serve: Callable[..., Running]) -> None:
-    assert serve("--host", "127.0.0.2").url.startswith("http://127.0.0.2:")
-
-
-def test_port(serve: Callable[..., Running]) -> None:
+def test_host_and_port(serve: Callable[..., Running]) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    assert serve("--port", str(port)).port == port
+    assert serve("--host", "127.0.0.2", "--port", str(port)).url == f"http://127.0.0.2:{port}"
 
 
 def test_streams_and_queue(serve: Callable[..., Running]) -> None:
@@ -136,7 +132,11 @@ def test_without_the_extra_one_line_says_what_to_install(model: Path) -> None:
 
 
 def test_drain_seconds(serve: Callable[..., Running]) -> None:
-    server = serve("--drain-seconds", "0", *LONG)
+    """After them open texts end, and the log says so."""
+    server = serve("--drain-seconds", "0", "--log-json", *LONG)
     with server.writers(1):
         server.writing(1)
         assert server.stop() == 0
+    told = [json.loads(line) for line in server.lines("draining") + server.lines("ending")]
+    assert [line["event"] for line in told] == ["draining", "ending"]
+    assert told[1]["texts"] == 1

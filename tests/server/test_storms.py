@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -37,6 +37,14 @@ def coast(model: Path) -> Iterator[Running]:
         "serve.stall_seconds=2",
     ]
     with serving(model, *flags, *LONG) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def wide(model: Path) -> Iterator[Running]:
+    """A server with room for everyone."""
+    room_for(8192)
+    with serving(model, *LONG) as running:
         yield running
 
 
@@ -116,14 +124,14 @@ def test_bodies_of_100_megabytes(calm: Running, chunked: bool) -> None:
 
 
 @sized(8, 200)
-def test_readers_that_do_not_read(serve: Callable[..., Running], count: int) -> None:
+def test_readers_that_do_not_read(wide: Running, count: int) -> None:
     """Their texts are written to the end and their places freed; then they are let go."""
-    server = serve("--streams", "256", "--set", "serve.stall_seconds=3")
-    with server.writers(count, max_tokens=10_000, n=4):
-        wait_until(lambda: server.metric("charloom_characters_total") >= count * 4 * 9_000)
-        assert server.text("a", max_tokens=5)
-        wait_until(lambda: not server.metric("charloom_texts", stage="running"))
-    assert server.metric("charloom_texts", stage="waiting") == 0
+    written = wide.metric("charloom_characters_total")
+    with wide.writers(count, max_tokens=10_000, n=4):
+        wait_until(lambda: wide.metric("charloom_characters_total") >= written + count * 4 * 9_000)
+        assert wide.text("a", max_tokens=5)
+        wait_until(lambda: not wide.metric("charloom_texts", stage="running"))
+    assert wide.metric("charloom_texts", stage="waiting") == 0
 
 
 @sized(30, 200)
@@ -138,12 +146,10 @@ def test_long_prompts_of_clients_that_give_up(calm: Running, count: int) -> None
 
 
 @sized(100, 1000)
-def test_many_writers(serve: Callable[..., Running], count: int) -> None:
+def test_many_writers(wide: Running, count: int) -> None:
     """Held at the same time, all of them going on."""
-    room_for(8192)
-    server = serve(*LONG)
-    with server.writers(count, max_tokens=FOR_EVER) as sockets:
-        server.writing(count)
+    with wide.writers(count, max_tokens=FOR_EVER) as sockets:
+        wide.writing(count)
         lengths = [0] * count
         end = time.monotonic() + PATIENCE
 
@@ -158,6 +164,6 @@ def test_many_writers(serve: Callable[..., Running], count: int) -> None:
                 assert time.monotonic() < end
                 for k in range(count):
                     read(k)
-        assert server.text("the ", max_tokens=50, seed=1)
-    server.writing(0)
+        assert wide.text("the ", max_tokens=50, seed=1)
+    wide.writing(0)
     assert threading.active_count() < 100

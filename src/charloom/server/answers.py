@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from starlette.responses import Response
@@ -24,7 +24,7 @@ from charloom.server.metrics import Metrics
 from charloom.server.protocol import FINISH, Completion
 from charloom.server.refusal import Refusal
 
-SLICE = 8  # texts whose news is told in one go: between two slices, new requests get their turn
+SLICE = 16  # texts whose news is told in one go: between two slices, new requests get their turn
 
 
 class Desk:
@@ -35,7 +35,7 @@ class Desk:
         self.engine: Engine
         self.open = 0  # texts
         self._told = 0  # characters whose probabilities are told, in all of them
-        self._news: list[tuple[Job, Update]] = []
+        self._news: dict[Job, list[Update]] = {}  # the longest waiting first
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def open_at(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -72,14 +72,15 @@ class Desk:
     def _take(self, told: Told) -> None:
         if not self._news:
             asyncio.get_running_loop().call_soon(self._hand_out)
-        self._news += told
+        for job, update in told:  # what a job has not yet heard piles up with the job: no more than its text
+            self._news.setdefault(job, []).append(update)
 
     def _hand_out(self) -> None:
-        now, self._news = self._news[:SLICE], self._news[SLICE:]
+        for job in list(islice(self._news, SLICE)):
+            for update in self._news.pop(job):
+                job.hear(update)
         if self._news:
             asyncio.get_running_loop().call_soon(self._hand_out)
-        for job, update in now:
-            job.hear(update)
 
 
 def _told(job: Job) -> int:

@@ -17,7 +17,7 @@ MOST_PORT = 65_535
 class Limits:
     """The most of everything; keys of `[serve]`. Raises UsageError for one out of its range."""
 
-    streams: int = 1024  # texts written at the same time; a hidden 512 takes 6 kB each
+    streams: int = 1024  # texts written at the same time; with its connection each takes some 40 kB
     queue: int = 1024  # texts that wait for a place: as many again wait one text's time
     requests: int = 2048  # open HTTP requests: every place and the queue taken by requests of one text
     connections: int = 4096  # sockets, those that have sent nothing included
