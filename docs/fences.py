@@ -94,7 +94,7 @@ def material(folder: Path) -> None:
     """The files that pages speak of."""
     book = STORY * 300
     (folder / "src").mkdir()
-    items = "".join(f"{k},title {k},{STORY.strip()} {k},{('sport', 'news')[k % 2]}\n" for k in range(300))
+    items = "".join(f"{k},title {k},the story of number {k},{('sport', 'news')[k % 2]}\n" for k in range(300))
     image = [float(k % 7) for k in range(64)]
     turned = [image[k % 3 :] + image[: k % 3] for k in range(200)]
     digits = "".join(json.dumps({"caption": f"number {k}", "image": turned[k]}) + "\n" for k in range(200))

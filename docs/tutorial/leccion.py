@@ -19,8 +19,7 @@
 #
 # No hace falta nada más que esta máquina. Las noticias se descargan una vez (1,9 MB) o se toman de la
 # carpeta que indica `CHARLOOM_DATA`; la página entera se ejecuta en pocos minutos con dos procesadores.
-# Lo que se lee debajo lo imprimió una ejecución: en otra máquina las cifras diferirán en los últimos
-# dígitos.
+# En otra máquina las cifras diferirán en los últimos dígitos.
 
 # %% tags=["parameters"]
 NEWS = "ag_news:test"  # 7,600 items; "ag_news" are all 127,600

@@ -18,8 +18,8 @@
 # figures beside ours, and then that list, done and measured.
 #
 # Nothing but this machine is needed. The news are fetched once (1.9 MB) or taken from the folder that
-# `CHARLOOM_DATA` names; the whole page runs in a few minutes on two processors. What you read below was
-# printed by a run of it: on another machine the figures will differ in their last digits.
+# `CHARLOOM_DATA` names; the whole page runs in a few minutes on two processors. On another machine its
+# figures will differ in their last digits.
 
 # %% tags=["parameters"]
 NEWS = "ag_news:test"  # 7,600 items; "ag_news" are all 127,600
