@@ -12,6 +12,7 @@ import pytest
 SUPPORT = Path(__file__).parents[1] / "support"
 GOLDEN = Path(__file__).parents[1] / "model" / "golden" / "format-1"
 RUNS = 20_000
+LIMITS = ("-rss_limit_mb=1024", "-timeout=30", "-max_len=65536", "-len_control=0")
 
 
 @pytest.mark.slow
@@ -25,7 +26,7 @@ def test_nothing_but_errors_is_found(tmp_path: Path) -> None:
     (seeds / "jsonl").write_bytes(b'\x06{"text": "a"}\n')
     (seeds / "toml").write_bytes(b'\x09preset = "auto"\n[train]\nsteps = 3\nplan = [[0, 3]]\n')
     done = subprocess.run(
-        [sys.executable, SUPPORT / "fuzz.py", seeds, f"-runs={RUNS}", "-rss_limit_mb=1024", "-timeout=30"],
+        [sys.executable, SUPPORT / "fuzz.py", seeds, f"-runs={RUNS}", *LIMITS],
         cwd=tmp_path, capture_output=True, encoding="utf-8", errors="replace", timeout=3000, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]

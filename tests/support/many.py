@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from charloom import job
 from charloom.errors import RunError
 from charloom.model.config import CELLS, ModelConfig
-from charloom.text.corpus import Corpus, prepare
+from charloom.text.corpus import Corpus, DataConfig, prepare
 from charloom.training import checkpoint
 from charloom.training.config import TrainConfig
 from charloom.training.loop import Trainer
@@ -80,9 +81,10 @@ def main() -> None:
     """Fail on any rank where something is not as it should be."""
     with Ranks(job.here()).joined() as ranks:
         exchanged(ranks)
-        corpus = ranks.one_first(lambda: prepare([sys.argv[1]]))
+        text = ranks.one_first(lambda: prepare([sys.argv[1]]))
+        lines = ranks.one_first(lambda: prepare([sys.argv[1]], DataConfig(documents="line")))
         for cell in CELLS:
-            for layout in ("lanes", "shuffled"):
+            for layout, corpus in (("lanes", text), ("shuffled", text), ("documents", lines)):
                 model = ModelConfig(cell=cell, hidden=8, embedding=4, layers=2, dropout=0.2)
                 config = replace(CONFIG, layout=layout)
                 runs = [Path(f"{cell}-{layout}-{name}") for name in ("whole", "part", "alone")]
@@ -103,6 +105,8 @@ def main() -> None:
                     for one, other in zip(alone.network.parameters(), many.network.parameters(), strict=True):
                         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
                 ranks.wait()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, so that all can say what they saw
+        ranks.wait()
         if ranks.rank == ranks.size - 1:
             os._exit(1)
         with pytest.raises(RunError, match="another rank is gone"):
