@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 HERE = Path(__file__).parent
 PAGES = (HERE.parent / "README.md", *sorted(HERE.glob("*.md")), *sorted(HERE.glob("guides/*.md")))
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
@@ -98,6 +100,14 @@ def material(folder: Path) -> None:
     image = [float(k % 7) for k in range(64)]
     turned = [image[k % 3 :] + image[: k % 3] for k in range(200)]
     digits = "".join(json.dumps({"caption": f"number {k}", "image": turned[k]}) + "\n" for k in range(200))
+    news = "title,description,class\n" + "".join(
+        f"title {k},what happened on day {k},{('Sports', 'World')[k % 2]}\n" for k in range(300)
+    )
+    captions = "text,language\n" + "".join(
+        f"number {k},{('English', 'Spanish')[k % 2]}\n" for k in range(200)
+    )
+    np.savez(folder / "captions.npz", image=np.array(turned, np.float32))
+    np.save(folder / "digit.npy", np.array(image, np.float32))
     words = ("cero", "uno", "dos", "tres", "cuarenta y dos")
     texts = {
         "book.txt": book, "other.txt": book[:5000], "huge.txt": book, "src/code.py": "x = 1\n" * 500,
@@ -105,7 +115,10 @@ def material(folder: Path) -> None:
         "poems.txt": "\n\n".join(f"roses are {k}\nviolets are blue" for k in range(300)),
         "day.log": "".join(f"12:00:{k % 60:02} host job {k} done\n" for k in range(6000)),
         "new.log": "12:00:01 host job 7 done\n12:00:02 host PANIC\n",
-        "items.csv": "id,title,body,section\n" + items,
+        "articles.csv": "id,title,body,section\n" + items, "lines.txt": STORY,
+        "new.csv": news, "news.csv": news,
+        "captions.csv": captions,
+        "pairs.tsv": "".join(f"{words[k % 5]} {k}\tword {k}\n" for k in range(300)),
         "digits.jsonl": digits,
         "numbers.tsv": "es\ten\n" + "".join(f"{words[k % 5]} {k}\tword {k}\n" for k in range(300)),
     }  # fmt: skip
@@ -144,7 +157,9 @@ def follow(page: Path, folder: Path) -> list[str]:
                 if not (folder / name).exists():
                     shutil.copytree(folder / "runs" / "book", folder / name)
             run(folder, small(command))
-        if fence.language == "python":
+        if fence.language == "python" and "import charloom" not in fence.text:
+            left.append(f"{page.name}:{fence.line}: an excerpt, or a client of the server")
+        elif fence.language == "python":
             code = re.sub(r"(minutes|steps)=[\d.]+", "steps=3, hidden=8", fence.text)
             with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
                 exec(compile(code, f"{page.name}:{fence.line}", "exec"), {"__name__": "__main__"})
