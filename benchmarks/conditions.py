@@ -138,7 +138,7 @@ def digits(folder: Path, languages: Sequence[str]) -> dict[str, Any]:
     condition = "image,language" if len(languages) > 1 else "image"
     model = charloom.train(
         captions, out=folder / "digits", overwrite=True, condition=condition, epochs=DIGIT_EPOCHS,
-        hidden=128, patience=0,
+        hidden=128, patience=0, fractions="95/5/0",
     )  # fmt: skip
     found: dict[str, Any] = {"epochs": DIGIT_EPOCHS, "trained on": len(rows)}
     for language in languages:

@@ -131,11 +131,11 @@ class Network(nn.Module):
                 bias[:some] -= longer
             elif self.config.cell == "gru":
                 bias[hidden : hidden + some] += longer  # its update gate keeps
-        for name, parameter in self.conditions.named_parameters():
-            if name.endswith("bias"):
-                parameter.zero_()
-            else:
-                parameter.normal_(0, CONDITION_SPREAD, generator=generator)
+        for maps, condition in zip(self.conditions, self.config.conditions, strict=True):
+            spread = CONDITION_SPREAD / math.sqrt(max(1, condition.size))  # an array's numbers add up
+            for linear in cast(nn.ModuleList, maps):
+                cast(nn.Linear, linear).weight.normal_(0, spread, generator=generator)
+                cast(nn.Linear, linear).bias.zero_()
 
     def forward(
         self, ids: Tensor, state: Tensor, dropout: torch.Generator | None = None
