@@ -85,7 +85,7 @@ def small(command: str) -> list[str]:
     for pattern, instead in SMALL:
         command = pattern.sub(instead, command)
     words = shlex.split(command, comments=True)[1:]
-    if words[0] == "train" and "--steps" not in words:
+    if words[0] in ("train", "compare") and "--steps" not in words:
         words += ["--steps", "3"]
     if words[0] == "train" and not {"--hidden", "--resume", "--from", "--config"} & set(words):
         words += ["--hidden", "8"]
