@@ -96,6 +96,7 @@ def material(folder: Path) -> None:
     """The files that pages speak of."""
     book = STORY * 300
     (folder / "src").mkdir()
+    code = "".join(f"def f{k}(x):\n    return x + {k}\n\n\n" for k in range(300))
     items = "".join(f"{k},title {k},the story of number {k},{('sport', 'news')[k % 2]}\n" for k in range(300))
     image = [float(k % 7) for k in range(64)]
     turned = [image[k % 3 :] + image[: k % 3] for k in range(200)]
@@ -110,7 +111,7 @@ def material(folder: Path) -> None:
     np.save(folder / "digit.npy", np.array(image, np.float32))
     words = ("cero", "uno", "dos", "tres", "cuarenta y dos")
     texts = {
-        "book.txt": book, "other.txt": book[:5000], "huge.txt": book, "src/code.py": "x = 1\n" * 500,
+        "book.txt": book, "other.txt": book[:5000], "huge.txt": book, "src/code.py": code,
         "names.txt": "".join(f"Name{k:x}\n" for k in range(500)), "new.txt": STORY * 3,
         "poems.txt": "\n\n".join(f"roses are {k}\nviolets are blue" for k in range(300)),
         "day.log": "".join(f"12:00:{k % 60:02} host job {k} done\n" for k in range(6000)),
