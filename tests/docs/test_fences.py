@@ -44,7 +44,7 @@ def test_a_command_that_fails_or_is_unknown_is_noticed(made: Path, tmp_path: Pat
     page.write_text("```sh\ncharloom sample nothing\n```\n", encoding="utf-8")
     with pytest.raises(RuntimeError, match="charloom sample nothing"):
         FENCES["follow"](page, made)
-    page.write_text("1. ```sh\n   rm -rf book\n   ```\n\n   ```sh\n   rm x\n   ```\n", encoding="utf-8")
+    page.write_text("1. so:\n\n   ```sh\n   rm -rf book\n   ```\n", encoding="utf-8")
     with pytest.raises(RuntimeError, match="name it in CANNOT_RUN"):
         FENCES["follow"](page, made)
 
