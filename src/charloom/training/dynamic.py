@@ -22,7 +22,7 @@ from charloom.training.config import TrainConfig
 from charloom.training.network import Network
 
 STRETCH = 64  # as in training; what stands further back is learned through the weights
-RATE = 3e-4  # best of 1e-4, 3e-4 and 1e-3 on validation parts
+RATE = 3e-4  # weak models would learn faster at 1e-3, good ones lose by it: in between, not fitted
 PULL = 0.001  # share of the way back to the trained weights, a stretch
 
 Ids = np.ndarray[Any, np.dtype[Any]]
