@@ -13,7 +13,10 @@ from torch import nn
 from torch.nn import functional
 
 from charloom.model.config import CELLS, Cell, ModelConfig
-from charloom.training.network import FORGET_BIAS, Network
+from charloom.text.condition import Condition
+from charloom.training.config import TrainConfig
+from charloom.training.network import FORGET_BIAS, KEPT, Network
+from charloom.training.optimiser import Optimiser
 
 Array = npt.NDArray[np.float64]
 SIZES = [(1, 5), (2, 7), (3, 4)]  # layers, hidden
@@ -250,6 +253,29 @@ def test_one_mask_a_row_and_layer_of_the_right_mean() -> None:
     torch.testing.assert_close(factors, (kept / 0.75)[:, None].expand_as(factors).to(factors))
     assert abs(kept.float().mean().item() - 0.75) < 4 * math.sqrt(0.75 * 0.25 / kept.numel())
     assert all(not torch.equal(a, b) for a, b in pairwise(kept))
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_some_units_keep_the_condition_whatever_is_read_and_learned(cell: Cell) -> None:
+    label = Condition(name="class", kind="label", values=("a", "b"), counts=(1, 1))
+    config = ModelConfig(cell=cell, layers=2, hidden=40, embedding=4, conditions=(label,))
+    made = Network(config, 6, seeded(0))
+    optimiser = Optimiser(made, TrainConfig())
+    kept = math.ceil(KEPT * 40)
+    condition = torch.tensor([[1.0, 0, 1], [0, 1, 1], [0, 0, 0]])
+    for step in range(20):
+        begun = made.begun(made.zero_state(3), torch.ones(3, dtype=torch.bool), condition)
+        with torch.no_grad():
+            held = begun[:, -1, :, :kept]  # c, or h
+            assert not torch.equal(held[:, 0], held[:, 1])
+            assert not held[:, 2].any()  # unknown
+        ids = torch.randint(6, (3, 50), generator=seeded(step))
+        logits, after = made(ids, begun)
+        torch.testing.assert_close(after[:, -1, :, :kept], held, atol=1e-6, rtol=1e-6)
+        assert (after[:, -1, :, kept:] != begun[:, -1, :, kept:]).any(2).all()
+        optimiser.zero_gradients()
+        torch.autograd.backward(functional.cross_entropy(logits.flatten(0, 1), ids.flatten()))
+        optimiser.step(1.0)
 
 
 def test_autocast_keeps_a_float32_state() -> None:

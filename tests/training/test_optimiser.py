@@ -30,17 +30,19 @@ def gradients(shape: tuple[int, ...], steps: int = STEPS, seed: int = 0) -> list
     return [torch.randn(shape, generator=generator) * 0.9**step for step in range(steps)]
 
 
-def theirs(parameter: nn.Parameter, rate: float) -> torch.optim.Optimizer:
+def theirs(parameter: nn.Parameter, rate: float, decay: float) -> torch.optim.Optimizer:
     return torch.optim.Muon(
-        [parameter], rate, 0.0, MOMENTUM, True, QUINTIC, ns_steps=ROUNDS, adjust_lr_fn="original"
+        [parameter], rate, decay, MOMENTUM, True, QUINTIC, ns_steps=ROUNDS, adjust_lr_fn="original"
     )
 
 
-@pytest.mark.parametrize("shape", [(24, 24), (24, 10), (10, 24)])
-def test_muon_is_torchs_on_one_block(shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("shape", "decay"), [((24, 24), 0.0), ((24, 10), 0.0), ((10, 24), 0.0), ((24, 24), 4.0)]
+)
+def test_muon_is_torchs_on_one_block(shape: tuple[int, int], decay: float) -> None:
     start = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     ours, other = nn.Parameter(start.clone()), nn.Parameter(start.clone())
-    muon, reference = Muon({"w": ours}, 1, 0.05), theirs(other, 0.05)
+    muon, reference = Muon({"w": ours}, 1, 0.05, decay), theirs(other, 0.05, decay)
     for gradient in gradients(shape):
         ours.grad, other.grad = gradient.clone(), gradient.clone()
         muon.step(1.0)

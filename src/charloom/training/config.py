@@ -40,6 +40,7 @@ class TrainConfig:
     optimiser: Optimiser = "muon"  # on recurrent matrices; AdamW on the rest. Plain adam is the lesson's
     rate: float = 0.01  # of AdamW (or Adam): half of it was 0.02 to 0.06 nats worse in short runs
     muon_rate: float = 0.08  # of Muon: an update's root mean square is this over the root of H
+    muon_decay: float = 0.05  # Muon's: a step takes this share of its rate off the weights (docs/log.md)
     weight_decay: float = 0.01  # AdamW's own default; matrices only
     clip: float = 1.0  # the gradient's norm: recurrent gradients are heavy-tailed
     warmup: float = 0.02  # share of the budget until the full rate: Adam's second moments settle first
@@ -73,6 +74,7 @@ class TrainConfig:
             ("threads", 0, 4096),
             ("rate", 0, 100),
             ("muon_rate", 0, 100),
+            ("muon_decay", 0, 100),
             ("weight_decay", 0, 100),
             ("clip", 0, 1e9),
             ("warmup", 0, 1),

@@ -21,8 +21,8 @@ from charloom.text.condition import slices
 from charloom.training import recurrence
 
 FORGET_BIAS = 1.0  # an LSTM that remembers at first learns to (Jozefowicz et al. 2015)
-HOLDING = 0.25  # share of units that hold what a text begins with, where that depends on a condition
-HELD = 300  # characters that they hold it, at most: some lines
+KEPT = 1 / 16  # share of units that keep what a text begins with, where that depends on a condition
+SHUT = 30.0  # a gate at it lets all through, at its negative nothing, and has no gradient: it stays so
 CONDITION_SPREAD = 0.5  # of the first condition weights: beginnings that differ can be learned from
 
 
@@ -113,24 +113,23 @@ class Network(nn.Module):
         self.output.weight.zero_()
         self.output.bias.zero_()
         if self.config.conditions:
-            self._hold(generator)
+            self._keep(generator)
 
-    def _hold(self, generator: torch.Generator) -> None:
-        """Let conditions be felt to the end of a text from the first step on.
+    def _keep(self, generator: torch.Generator) -> None:
+        """Let conditions be felt at every character of a text, however long it is.
 
-        Some units forget so slowly, by the bias ln U(1, `HELD`) of their gates (Tallec and Ollivier 2018),
-        that what a text begins with still reaches its last characters, and the gradient comes back.
+        Some units of each layer keep for ever what they begin with, since their gates are shut from the first
+        step on; the others read them through the recurrent matrix, as they would read a vector fed at every
+        step. To everything that runs the model they are units like any other. The plain RNN has no gates.
         """
-        hidden = self.config.hidden
-        some = math.ceil(HOLDING * hidden)
+        hidden, kept = self.config.hidden, math.ceil(KEPT * self.config.hidden)
+        held = {"lstm": {0: -SHUT, 1: SHUT, 3: SHUT}, "gru": {1: SHUT}, "rnn": {}}[self.config.cell]
         for layer in self.layers:
-            bias = cast(Layer, layer).bias_hidden
-            longer = torch.empty(some).uniform_(1, HELD, generator=generator).log()
-            if self.config.cell == "lstm":
-                bias[hidden : hidden + some] += longer - FORGET_BIAS
-                bias[:some] -= longer
-            elif self.config.cell == "gru":
-                bias[hidden : hidden + some] += longer  # its update gate keeps
+            for gate, bias in held.items():
+                rows = slice(gate * hidden, gate * hidden + kept)
+                for parameter in layer.parameters():
+                    parameter[rows] = 0
+                cast(Layer, layer).bias_hidden[rows] = bias
         for maps, condition in zip(self.conditions, self.config.conditions, strict=True):
             spread = CONDITION_SPREAD / math.sqrt(max(1, condition.size))  # an array's numbers add up
             for linear in cast(nn.ModuleList, maps):

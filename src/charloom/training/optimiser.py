@@ -35,12 +35,19 @@ def orthogonalised(blocks: Tensor) -> Tensor:
 
 
 class Muon:
-    """Momentum whose every gate block is made orthogonal before it is added."""
+    """Momentum whose every gate block is made orthogonal before it is added.
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], gates: int, rate: float) -> None:
+    Before that, a share `decay` of the rate is taken off the weights (Loshchilov and Hutter 2019): no
+    singular value can grow beyond about 1 / decay.
+    """
+
+    def __init__(
+        self, parameters: Mapping[str, nn.Parameter], gates: int, rate: float, decay: float = 0.0
+    ) -> None:
         self._parameters = parameters
         self._gates = gates
         self._rate = rate
+        self._decay = decay
         self.momentum = {name: torch.zeros_like(value) for name, value in parameters.items()}
 
     @torch.no_grad()
@@ -53,6 +60,7 @@ class Muon:
             ahead = gradient.lerp(momentum, MOMENTUM)
             blocks = ahead.view(self._gates, -1, ahead.shape[1])  # (G, H, I)
             taller = max(1.0, blocks.shape[1] / blocks.shape[2]) ** 0.5
+            parameter.mul_(1 - self._rate * fraction * self._decay)
             parameter.add_(orthogonalised(blocks).view_as(parameter), alpha=-self._rate * fraction * taller)
 
 
@@ -68,7 +76,7 @@ class Optimiser:
         self._all = list(parameters.values())
         self._clip = config.clip
         self._rate = config.rate
-        self._muon = Muon(recurrent, network.config.gates, config.muon_rate)
+        self._muon = Muon(recurrent, network.config.gates, config.muon_rate, config.muon_decay)
         if config.optimiser == "adam":
             self._adam: torch.optim.Optimizer = torch.optim.Adam(self._rest.values(), config.rate)
         else:
