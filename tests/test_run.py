@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from charloom import run
-from charloom.errors import ModelError, RunError
+from charloom.errors import ModelError, RunError, UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +31,34 @@ def test_names_that_are_free() -> None:
     assert made(None, "other") == Path("runs/other")
     assert made(Path("deep/down/run"), "book") == Path("deep/down/run")
     assert all(path.is_dir() for path in (Path("runs/book-3"), Path("deep/down/run")))
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from charloom import run
+with run.held(Path("run")):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_one_process_at_a_time_trains_a_run() -> None:
+    """Neither resumed nor overwritten meanwhile; one that is killed lets go."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        (Path("run") / run.CONFIG).touch()
+        with pytest.raises(UsageError, match="run: another process is training"), run.held(Path("run")):
+            pass
+        with pytest.raises(UsageError, match="run: another process is training"):
+            run.check(Path("run"), overwrite=True)
+        other.kill()
+    with run.held(Path("run")):
+        pass
+    run.check(Path("run"), overwrite=True)
 
 
 def test_records_come_back_but_for_a_line_cut_off() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +17,7 @@ from charloom import job as jobs
 from charloom import run as runs
 from charloom import settings as settings_room
 from charloom.character_model import CharacterModel, beginning, record
-from charloom.errors import CharloomError, MissingExtraError, RunError
+from charloom.errors import CharloomError, MissingExtraError, ModelError, RunError
 from charloom.model import card, folder
 from charloom.model.config import ModelConfig
 from charloom.model.durable import replace_file
@@ -103,22 +104,37 @@ def training(
     `stop` may name a reason to end after any step. With `resume` the settings are those that the run
     was started with, and it goes on from its newest whole checkpoint; with `more`, their budget comes on
     top of what was spent. Of many processes that torchrun starts, the first settles all of this for the
-    others, and alone writes.
+    others, and alone writes; started again, they go on with the run at `out`, or with the newest.
     """
     if importlib.util.find_spec("torch") is None:
         raise MissingExtraError("training", "train")
     job = jobs.here()
-    if job.size == 1:
-        yield from _training(settings, None, out, overwrite, resume, more, stdin, stop, progress)
-        return
-    from charloom.training.ranks import Ranks
+    ranks: Ranks | None = None
+    with contextlib.ExitStack() as held:
+        restarted = job.restarts > 0
+        if job.size > 1:
+            from charloom.training.ranks import Ranks as Joining
 
-    with Ranks(job).joined() as ranks:
-        preset, corpus, given, resumed, more = ranks.share(
-            [settings.preset, settings.corpus, settings.given, str(resume or ""), more]
-        )
-        settings, resume = Settings(preset, tuple(corpus), given), Path(resumed) if resumed else None
-        yield from _training(settings, ranks, out, overwrite, resume, more, stdin, stop, progress)
+            ranks = held.enter_context(Joining(job).joined())
+            restarted = ranks.total([job.restarts])[0] > 0  # a machine that came back has a count of its own
+        if restarted and job.leads and not resume:
+            overwrite = overwrite or (out is not None and out.exists())  # it had come to no checkpoint
+            if resume := _left(out):
+                settings, out = settings_room.resolve(file=resume / runs.CONFIG), None
+        if ranks:
+            preset, corpus, given, resumed, more = ranks.share(
+                [settings.preset, settings.corpus, settings.given, str(resume or ""), more]
+            )
+            settings, resume = Settings(preset, tuple(corpus), given), Path(resumed) if resumed else None
+        yield from _training(settings, ranks, out, overwrite, resume, more, stdin, stop, progress, held)
+
+
+def _left(out: Path | None) -> Path | None:
+    """The run that processes which torchrun starts again have left, if it can go on."""
+    with contextlib.suppress(ModelError):  # there is none
+        run = out or runs.newest()
+        return run if runs.has_checkpoint(run) else None
+    return None
 
 
 def _training(
@@ -131,12 +147,15 @@ def _training(
     stdin: BinaryIO | None,
     stop: Callable[[], str],
     progress: Callable[[Progress], None],
+    held: contextlib.ExitStack,
 ) -> Iterator[Event | Prepared | Sampled]:
     leads = ranks is None or ranks.leads
     for section in settings_room.SECTIONS:  # a value out of its range is told before a long text is read
         settings.build(section)
     if out and leads:
         runs.check(out, overwrite=overwrite)
+    if resume and leads:
+        held.enter_context(runs.held(resume))
     begun = folder.read(resume) if resume else finetuning.model(settings)
     goes_on = begun and settings.values("train").get("start")  # from another model's weights
     if begun and goes_on:
@@ -217,6 +236,7 @@ def _training(
             folder.write_weights(run, trainer.network.to_weights(), nothing)
             new = not (out and out.exists())
             run = runs.publish(run, out, corpus.name)
+            held.enter_context(runs.held(run))
         run = trainer.run = Path(ranks.share(str(run))) if ranks else run
         yield Prepared(run, corpus, model_config, train_config, choice.reasons)
         yield from map(Warned, warnings)

@@ -13,7 +13,6 @@ NAMES = {
     "size": "WORLD_SIZE",
     "local_rank": "LOCAL_RANK",
     "local_size": "LOCAL_WORLD_SIZE",
-    "machines": "GROUP_WORLD_SIZE",
     "restarts": "TORCHELASTIC_RESTART_COUNT",
 }
 
@@ -29,7 +28,6 @@ class Job:
     size: int = 1
     local_rank: int = 0
     local_size: int = 1
-    machines: int = 1
     restarts: int = 0
     elastic: bool = False
 

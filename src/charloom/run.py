@@ -10,28 +10,33 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from charloom.errors import ModelError, RunError
+from charloom.errors import ModelError, RunError, UsageError
 from charloom.model.durable import flush, make_folder, replace_file
 from charloom.model.folder import WEIGHTS
 
 RUNS = Path("runs")
 CONFIG, METRICS, SAMPLES, PAGE = "config.toml", "metrics.jsonl", "samples.jsonl", "report.html"
+CHECKPOINTS, LOCK = "checkpoints", ".lock"
 
 
 def check(out: Path, *, overwrite: bool = False) -> None:
     """Whether a run can be made at `out`, asked before anything long is begun.
 
-    Raises RunError where it exists (without `overwrite`, or where it is no run) or cannot be made.
+    Raises RunError where it exists (without `overwrite`, or where it is no run) or cannot be made,
+    UsageError where another process trains it.
     """
     try:
         if out.exists() and not overwrite:
             raise RunError(f"{out}: exists; choose another --out, or --overwrite it, or --resume it")
         if out.exists() and not (out / CONFIG).is_file():
             raise RunError(f"{out}: exists and is no run, so it is not overwritten; choose another --out")
+        if out.exists():
+            with held(out):
+                pass
         above = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
     except OSError as error:
         raise _unmakeable(out, error) from error
@@ -39,6 +44,32 @@ def check(out: Path, *, overwrite: bool = False) -> None:
         raise RunError(f"{out}: cannot be made ({above} is a file); choose another --out")
     if not os.access(above, os.W_OK):
         raise RunError(f"{out}: cannot be made ({above} is read-only); choose another --out")
+
+
+@contextlib.contextmanager
+def held(run: Path) -> Iterator[None]:
+    """While one process trains a run no other may, since each would undo what the other writes.
+
+    A process that dies, however it does, lets go. Raises UsageError where another holds it, RunError.
+    """
+    from filelock import FileLock, Timeout  # comes with the extra `train`
+
+    try:
+        make_folder(run / CHECKPOINTS)
+        lock = FileLock(run / CHECKPOINTS / LOCK, timeout=0, thread_local=False)
+        lock.acquire()
+    except Timeout:
+        raise UsageError(
+            f"{run}: another process is training this run; wait until it ends, or choose another"
+        ) from None
+    except OSError as error:
+        raise RunError(
+            f"{error.filename or run}: cannot be written ({error.strerror}); what was there before is kept"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def draft(out: Path | None) -> Path:
@@ -115,7 +146,7 @@ def newest() -> Path:
 
 def has_checkpoint(run: Path) -> bool:
     """Whether there is something to go on from."""
-    return (run / CONFIG).is_file() and any((run / "checkpoints").glob("step-*"))
+    return (run / CONFIG).is_file() and any((run / CHECKPOINTS).glob("step-*"))
 
 
 def config_of(run: Path) -> Path:

@@ -116,8 +116,11 @@ def test_budgets_are_kept(budget: Any, prepare: Prepare, tmp_path: Path) -> None
     require_same(whole, made, tmp_path / "whole", run)
 
 
-def test_metrics_and_samples(tmp_path: Path) -> None:
-    """Through the whole of it: the records of a run that was stopped are those of one that was not."""
+def test_metrics_and_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through the whole of it: the records of a run that was stopped are those of one that was not.
+
+    It is resumed, and stopped again; then torchrun starts the same command anew.
+    """
     text = tmp_path / "text.txt"
     text.write_text("\n".join(topics[name] for name in sorted(topics))[:6000], encoding="utf-8")
     options = {
@@ -130,13 +133,20 @@ def test_metrics_and_samples(tmp_path: Path) -> None:
     }  # fmt: skip
     chosen = settings.resolve(corpus=[str(text)], flags=options)
     list(api.training(chosen, out=tmp_path / "whole"))
-    steps = itertools.count()
-    list(api.training(chosen, out=tmp_path / "run", stop=lambda: "terminated" if next(steps) > 12 else ""))
-    stopped = checkpoint.latest(tmp_path / "run")[0]
-    assert stopped is not None
-    assert 0 < stopped.step < 20
+
+    def trained(settings: settings.Settings, **where: Path) -> int:
+        asked = itertools.count()
+        list(api.training(settings, **where, stop=lambda: "terminated" if next(asked) > 12 else ""))
+        stopped = checkpoint.latest(tmp_path / "run")[0]
+        assert stopped is not None
+        return stopped.step
+
+    first = trained(chosen, out=tmp_path / "run")
     again = settings.resolve(file=tmp_path / "run" / runs.CONFIG)
-    list(api.training(again, resume=tmp_path / "run"))
+    second = trained(again, resume=tmp_path / "run")
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert 0 < first < second < trained(chosen, out=tmp_path / "run") <= 20
+    list(api.training(chosen, out=tmp_path / "run"))
     for name in (runs.METRICS, runs.SAMPLES):
         left, right = (
             [{**record, "seconds": 0} for record in runs.records(tmp_path / run / name)]

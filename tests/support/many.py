@@ -38,6 +38,7 @@ def exchanged(ranks: Ranks) -> None:
     assert ranks.total([ranks.rank, 0.5]) == [sum(range(ranks.size)), 0.5 * ranks.size]
     assert ranks.agree("interrupted" if ranks.rank == 1 else "") == "interrupted"
     assert ranks.agree("") == ""
+    assert ranks.agree("a visitor, ø" if ranks.rank == 1 else "") == "a visitor, ø"  # any reason will do
     assert ranks.total([ranks.clock()])[0] == ranks.size * ranks.clock()
     for count in (7, 1):
         state = torch.randn(2, 1, count, 3, generator=made)

@@ -82,13 +82,8 @@ def command(
         raise UsageError("--overwrite replaces the run at --out; say which")
     given = by_section(flags)
     run = None
-    job = jobs.here()
-    if not job.leads:  # rank 0 says what is trained, and how
+    if not jobs.here().leads:  # rank 0 says what is trained, and how
         click.get_current_context().exit(follow(settings.resolve(), as_json)[0])
-    if job.restarts and resume is None and (stopped := _stopped(Path(out) if out else None)):
-        resume, config, flags, given = str(stopped), None, {}, {}
-        corpus, out, preset, sets = (), None, "", ()
-    overwrite = overwrite or (job.restarts > 0 and out is not None and Path(out).exists())
     if resume is not None:
         _check_resume(corpus, out, preset, config, sets, flags)
         run = runs.newest() if resume == NEWEST else Path(resume)
@@ -148,18 +143,6 @@ def follow(
             for view in views:
                 view.take(event)
         return signals.exit_code(), run
-
-
-def _stopped(out: Path | None) -> Path | None:
-    """The run that torchrun's processes of before have left, if it can go on."""
-    from charloom import run as runs
-    from charloom.errors import ModelError
-
-    try:
-        run = out or runs.newest()
-    except ModelError:
-        return None
-    return run if runs.has_checkpoint(run) else None
 
 
 def _check_resume(

@@ -99,7 +99,7 @@ class Trainer:
         self.run = run
         self._asked = stop
         self._loss = math.nan
-        self._evaluated = -1  # step
+        self._evaluated = self._sampled = -1  # step
         self._heldout = math.nan  # nats a character, then
 
     def train(self) -> Iterator[Event]:
@@ -118,6 +118,8 @@ class Trainer:
         good = self.snapshot()
         if self._evaluation_due():
             yield from self._evaluate(good)
+        if self.step and self._sample_due():  # a signal had come between
+            yield self._sample()
         reason = self._stop() or self._over()
         while not reason or (reason in ENDS and self._evaluated != self.step):
             if not reason:
@@ -143,8 +145,8 @@ class Trainer:
                 reason = self._stop() or reason or self._over()
                 if not reason and self.budget.replan(self.step):
                     yield self._planned()
-                if self.step % self.budget.sample_steps == 0 and not reason:
-                    yield SampleDue(self.step, self.network.to_weights())
+                if not reason and self._sample_due():
+                    yield self._sample()
             if saves and not reason:
                 yield self.save()
                 saved = self.budget.elapsed()
@@ -152,7 +154,7 @@ class Trainer:
             self.finished = True
             if self.budget.end(self.step):
                 yield self._planned()
-            yield SampleDue(self.step, self.network.to_weights())
+            yield self._sample()
         elif self.step and (self.best.step == 0 or self._validation.empty):
             self._keep(math.nan)  # stopped early, there may be nothing better than the first weights
         yield self.save()
@@ -179,6 +181,7 @@ class Trainer:
             "rate_share": self.rate_share,
             "retries": self.retries,
             "evaluated": self._evaluated,
+            "sampled": self._sampled,
             "heldout": self._heldout,
             "finished": self.finished,
             "place": self._place_facts(),
@@ -210,6 +213,7 @@ class Trainer:
         self.rate_share = facts["rate_share"]
         self.retries = facts["retries"]
         self._evaluated, self._heldout = facts["evaluated"], facts["heldout"]
+        self._sampled = facts["sampled"]
         more = more or facts["finished"]
         if more:
             self.best.stale = 0
@@ -252,6 +256,14 @@ class Trainer:
 
     def _evaluation_due(self) -> bool:
         return self.budget.evaluation_due(self.step) and self._evaluated != self.step
+
+    def _sample_due(self) -> bool:
+        """Whether this step was evaluated, is one to show a sample of, and has not been yet."""
+        return self._evaluated == self.step != self._sampled and self.step % self.budget.sample_steps == 0
+
+    def _sample(self) -> SampleDue:
+        self._sampled = self.step
+        return SampleDue(self.step, self.network.to_weights())
 
     def _measure(self) -> bool:
         """The mean loss since the last measurement; False where it, or a weight, is out of bounds."""

@@ -26,8 +26,6 @@ from charloom.job import Job
 
 PATIENCE = 300.0  # seconds that a rank waits for another: longer than any step, evaluation or save takes
 Made = TypeVar("Made")
-MISSED = 20.0  # seconds: torchrun counts a machine in for 15 after it died, and would wait for it in vain
-REASONS = ("", "terminated", "interrupted")  # in the order in which they win
 
 
 class Ranks:
@@ -52,12 +50,18 @@ class Ranks:
         return time.perf_counter() if self.size == 1 else self._now
 
     def agree(self, reason: str) -> str:
-        """The reason to stop that any rank has, or nothing; sets the clock."""
+        """The reason to stop that the first rank has which has one, or nothing; sets the clock."""
         if self.size == 1:
             return reason
-        told = self._gathered(torch.tensor([time.perf_counter(), REASONS.index(reason)], dtype=torch.float64))
+        data = reason.encode("utf-8")
+        told = self._gathered(torch.tensor([time.perf_counter(), len(data)], dtype=torch.float64))
         self._now = float(told[0][0])
-        return REASONS[int(max(numbers[1] for numbers in told))]
+        sizes = [int(numbers[1]) for numbers in told]
+        if not any(sizes):
+            return ""
+        buffers = self._gathered(torch.frombuffer(bytearray(data.ljust(max(sizes))), dtype=torch.uint8))
+        rank = next(rank for rank, size in enumerate(sizes) if size)
+        return buffers[rank].numpy().tobytes()[: sizes[rank]].decode("utf-8")
 
     def total(self, values: Sequence[float]) -> list[float]:
         """The sum of each number over the ranks, in their order."""
@@ -165,8 +169,6 @@ class Ranks:
         try:
             yield
         except RuntimeError as error:  # torch's own classes for it are subclasses
-            if self.job.elastic and self.job.machines > 1:
-                time.sleep(MISSED)
             reason = " ".join(str(error).split())[:160]
             raise RunError(
                 f"another rank is gone, or did not answer for {PATIENCE:g} seconds ({reason}); look at what "
