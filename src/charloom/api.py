@@ -120,7 +120,7 @@ def training(
         if restarted and job.leads and not resume:
             overwrite = overwrite or (out is not None and out.exists())  # it had come to no checkpoint
             if resume := _left(out):
-                settings, out = settings_room.resolve(file=resume / runs.CONFIG), None
+                settings, out, more = settings_room.resolve(file=resume / runs.CONFIG), None, False
         if ranks:
             preset, corpus, given, resumed, more = ranks.share(
                 [settings.preset, settings.corpus, settings.given, str(resume or ""), more]
