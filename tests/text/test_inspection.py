@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from charloom.text.config import DataConfig
+from charloom.text.config import DataConfig, Progress
 from charloom.text.inspection import inspect
 
 
 def test_a_whole_text(tmp_path: Path) -> None:
     path = tmp_path / "book.txt"
     path.write_bytes(("aé" * 45 + "b" * 5 + "cc€cc").encode("cp1252"))
-    found = inspect([path], DataConfig(encoding="cp1252"))
+    told: list[Progress] = []
+    found = inspect([path], DataConfig(encoding="cp1252"), progress=told.append)
+    assert list(dict.fromkeys(each.doing for each in told)) == ["checking", "reading", "encoding", "counting"]
+    assert told[-1].done == told[-1].total
     assert (found.mode, found.encoding, found.documents, found.duplicates) == ("whole", "cp1252", 1, 0)
     assert (found.characters, found.bytes, found.distinct, found.unseen) == (100, 100 + 45 + 2, 5, 3)
     assert found.parts == {"train": 90, "validation": 5, "test": 5}

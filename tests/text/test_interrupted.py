@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charloom.text import cache, corpus, reading
+from charloom.text import cache, corpus, dealer, reading
 from charloom.text.config import DataConfig, Progress
 from charloom.text.corpus import Corpus, prepare
 from charloom.text.sources import Source
@@ -37,7 +38,14 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 def same(left: Corpus, right: Corpus) -> bool:
     assert left.vocabulary.to_json() == right.vocabulary.to_json()
     pairs = [(getattr(left, name), getattr(right, name)) for name in ("train", "validation", "test")]
-    return all(np.array_equal(a.ids, b.ids) and a.text() == b.text() for a, b in pairs)
+    return left.conditions == right.conditions and all(
+        np.array_equal(a.ids, b.ids)
+        and a.text() == b.text()
+        and list(a.sources()) == list(b.sources())
+        and np.array_equal(a.labels, b.labels)
+        and np.array_equal(a.arrays, b.arrays, equal_nan=True)
+        for a, b in pairs
+    )
 
 
 def test_a_file_in_pieces_is_the_file(files: list[Path]) -> None:
@@ -79,6 +87,75 @@ def test_interrupted_anywhere(
     assert sorted(path.name[:4] for path in cache.folder("corpora").iterdir() if "-" in path.name) == []
 
 
+def document(number: int) -> dict[str, Any]:
+    text = f"texte {number * number} d\u2019e\u0301te\u0301"
+    return {
+        "text": text, "kind": f"k{number % 7}", "from": f"{number}", "numbers": [number, 1 / (1 + number)],
+    }  # fmt: skip
+
+
+DOCUMENTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "line": ("".join(document(i)["text"] + "\n" for i in range(300)), {"documents": "line"}),
+    "blank": ("".join(document(i)["text"] + "\n\n" for i in range(300)), {"documents": "blank"}),
+    "csv": (
+        "text,kind,from\n" + "".join("{text},{kind},{from}\n".format(**document(i)) for i in range(300)),
+        {"text": ("text",), "condition": ("kind",), "source": "from"},
+    ),
+    "jsonl": (
+        "".join(json.dumps(document(i)) + "\n" for i in range(300)),
+        {"text": ("text",), "condition": ("numbers", "kind")},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", [*DOCUMENTS, "file"])
+def test_documents_interrupted_anywhere(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the middle of a file, between two, while encoding, and once with half of it lost to a power cut."""
+    monkeypatch.setattr(reading, "SEGMENT", 1000)
+    monkeypatch.setattr(dealer, "PIECE", 200)
+    text, settings = DOCUMENTS.get(kind, ("", {}))
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    suffix = kind if kind in ("csv", "jsonl") else "txt"
+    for number in range(300 if kind == "file" else 2):
+        (folder / f"{number:03}.{suffix}").write_text(text or document(number)["text"], encoding="utf-8")
+    config = DataConfig(**settings)
+    monkeypatch.setenv("CHARLOOM_CACHE", str(tmp_path / "other"))
+    expected = prepare([folder], config)
+    assert expected.documents == ("row" if kind in ("csv", "jsonl") else kind)
+    total = expected.train.bytes + expected.validation.bytes + expected.test.bytes
+    monkeypatch.setenv("CHARLOOM_CACHE", str(tmp_path / "cache"))
+    dealt: list[int] = []
+    real = dealer.Dealer.deal
+
+    def counted(self: dealer.Dealer, piece: list[Any], borders: tuple[float, float]) -> None:
+        dealt.append(len(piece))
+        real(self, piece, borders)
+
+    monkeypatch.setattr(dealer.Dealer, "deal", counted)
+    for share, doing in (
+        (0, "reading"),
+        (0.4, "reading"),
+        (0.7, "reading"),
+        (0.9, "reading"),
+        (0, "encoding"),
+    ):
+        with pytest.raises(KeyboardInterrupt):
+            prepare([folder], config, progress=after(int(share * total), doing))
+    documents = 300 if kind == "file" else 600
+    assert documents <= sum(dealt) < 1.6 * documents  # five times over, were nothing kept
+    assert same(prepare([folder], config), expected)
+    assert sum(dealt) < 1.6 * documents
+    (entry,) = cache.folder("corpora").iterdir()
+    assert not [path.name for path in entry.iterdir() if path.suffix == ".numbers"]
+    corpus.shutil.rmtree(entry)
+    with pytest.raises(KeyboardInterrupt):
+        prepare([folder], config, progress=after(int(0.7 * total), "reading"))
+    (left,) = cache.folder("corpora").iterdir()
+    os.truncate(left / "train.text", 10)
+    assert same(prepare([folder], config), expected)
+
+
 def test_a_killed_process_leaves_its_work(files: list[Path]) -> None:
     """Only one of this machine that is gone: what another is at is left alone."""
     config = DataConfig(documents="whole")
@@ -108,9 +185,9 @@ def test_what_cannot_be_read_leaves_nothing(files: list[Path]) -> None:
     assert list(cache.folder("corpora").iterdir()) == []
 
 
-def after(done: int) -> Any:
+def after(done: int, doing: str = "reading") -> Any:
     def interrupt(progress: Progress) -> None:
-        if progress.doing == "reading" and progress.done > done:
+        if progress.doing == doing and progress.done > done:
             raise KeyboardInterrupt
 
     return interrupt

@@ -63,7 +63,7 @@ class Progress:
 
     done: int
     total: int | None
-    doing: Literal["downloading", "checking", "reading", "encoding"]
+    doing: Literal["downloading", "checking", "reading", "encoding", "counting"]
 
 
 Report = Callable[[Progress], None]

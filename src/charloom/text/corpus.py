@@ -40,7 +40,7 @@ from charloom.text.vocabulary import BOS, BYTE, EOS, SEP, Vocabulary
 
 __all__ = ["Corpus", "DataConfig", "Part", "Progress", "prepare"]
 
-FORMAT = 3  # of a cache entry
+FORMAT = 4  # of a cache entry, and of the notes in one that is not finished
 KEYS = {
     "documents",
     "guess",
@@ -209,8 +209,8 @@ def _write_entry(entry: Path, reading: Reading, vocabulary: Vocabulary, progress
         for name in PARTS:
             described[name] = encode_documents(entry, name, vocabulary, report)
             done += (entry / f"{name}.text").stat().st_size
-    for notes in entry.glob("*.json"):  # of how far the reading was
-        notes.unlink()
+    for left in (*entry.glob("*.json"), *entry.glob("*.numbers")):  # by the reading
+        left.unlink()
     meta = {
         "format": FORMAT,
         "documents": reading.mode,

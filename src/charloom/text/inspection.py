@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from charloom.text.config import DataConfig
+from charloom.text.config import DataConfig, Progress
 from charloom.text.corpus import Corpus, prepare
 from charloom.text.documents import Mode, places
 from charloom.text.sources import Report
@@ -64,18 +64,26 @@ def inspect(
     seen = FirstAppearances()
     of_training = 0
     texts_seen = _Sample()
+    total = sum(part.bytes for part in parts.values())
+    done = 0  # bytes
+
+    def counted(size: int) -> None:
+        nonlocal done
+        done += size
+        progress(Progress(done, total, "counting"))
+
     for name, part in parts.items():
         if part.documents is None:
             for block in part.blocks():
                 seen.add(block)
+                counted(len(block.encode("utf-8", "surrogatepass")))
         else:
             texts = part.texts()
             while piece := list(islice(texts, 1000)):
                 seen.add("".join(piece))
-                texts_seen.add(
-                    places(text.encode("utf-8", "surrogatepass") for text in piece),
-                    np.array([len(text) for text in piece]),
-                )
+                encoded = [text.encode("utf-8", "surrogatepass") for text in piece]
+                texts_seen.add(places(encoded), np.array([len(text) for text in piece]))
+                counted(sum(map(len, encoded)))
         if name == "train":
             of_training = len(seen.positions)
     characters = sum(part.characters for part in parts.values())
@@ -88,7 +96,7 @@ def inspect(
         reason=corpus.guess,
         encoding=corpus.provenance["encoding"],
         characters=characters,
-        bytes=sum(part.bytes for part in parts.values()),
+        bytes=total,
         distinct=len(seen.positions),
         unseen=len(seen.positions) - of_training,
         documents=max(1, texts_seen.count),

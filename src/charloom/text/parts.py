@@ -6,6 +6,7 @@ documents a table beside it; once the vocabulary is known, `encode` turns that f
     NAME.text        UTF-8 (unit "byte": the bytes themselves), documents one after another
     NAME.table       documents only: int64 (n, 4): bytes and characters of the source, of the text
     NAME.labels      documents only: int32 (n, label conditions): the number of each label
+    NAME.numbers     the same while documents are read and their labels are not yet all known
     NAME.arrays      documents only: float32 (n, the arrays' sizes together)
     NAME.ids         rows of the model, the narrowest unsigned type
     NAME.documents   documents only: int64 (n + 1,): where each begins among the ids, and the end
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,7 @@ from charloom.text.vocabulary import (
 )
 
 Array = npt.NDArray[Any]
+WRITTEN = ("text", "table", "numbers", "arrays")  # by the first pass
 ROWS = 2**14  # of a table, read at a time
 STAND_IN = {name: POINTS + i for i, name in enumerate(SPECIALS)}  # see Vocabulary.encode_points
 
@@ -139,18 +141,15 @@ class Part:
 
 
 class TextWriter:
-    """The first pass: texts go to disk as they come. One whole text goes on where `written` ended."""
+    """The first pass: texts go to disk as they come; with `noted`, on from where that `note` was taken."""
 
-    def __init__(self, folder: Path, name: str, unit: str, written: tuple[int, int] = (0, 0)) -> None:
-        self.characters, self.bytes = written
-        self.documents = 0
+    def __init__(self, folder: Path, name: str, unit: str, noted: Sequence[Any] | None = None) -> None:
+        counts, sizes = noted or ((0, 0, 0), (0,) * len(WRITTEN))
+        self.characters, self.bytes, self.documents = counts
         self._codec = _codec(unit)
-        self._text = (folder / f"{name}.text").open("r+b" if self.bytes else "wb")
-        self._text.truncate(self.bytes)
-        self._text.seek(self.bytes)
-        self._table = (folder / f"{name}.table").open("wb")
-        self._labels = (folder / f"{name}.labels").open("wb")
-        self._arrays = (folder / f"{name}.arrays").open("wb")
+        paths = [folder / f"{name}.{of}" for of in WRITTEN]
+        self._files = [_opened(path, size) for path, size in zip(paths, sizes, strict=True)]
+        self._text, self._table, self._numbers, self._arrays = self._files
 
     def encoded(self, text: str) -> bytes:
         """A text as it goes to disk."""
@@ -163,9 +162,12 @@ class TextWriter:
         self.characters += len(text)
         self.bytes += len(data)
 
-    def flush(self) -> None:
-        """What was added is in the file."""
-        self._text.flush()
+    def note(self) -> list[list[int]]:
+        """How much was written, which is in the files by then."""
+        for file in self._files:
+            file.flush()
+        counts = [self.characters, self.bytes, self.documents]
+        return [counts, [file.tell() for file in self._files]]
 
     def add_documents(
         self, documents: Sequence[Document], encoded: Sequence[bytes], labels: Array, arrays: Array
@@ -183,7 +185,7 @@ class TextWriter:
             dtype=np.int64,
         )
         table.T.tofile(self._table)
-        np.ascontiguousarray(labels, np.int32).tofile(self._labels)
+        np.ascontiguousarray(labels, np.int32).tofile(self._numbers)
         np.ascontiguousarray(arrays, np.float32).tofile(self._arrays)
         self.characters += int(table[3].sum())
         self.bytes += int(table[2].sum())
@@ -191,8 +193,21 @@ class TextWriter:
 
     def close(self) -> None:
         """Nothing more comes."""
-        for file in (self._text, self._table, self._labels, self._arrays):
+        for file in self._files:
             file.close()
+
+
+def are_there(folder: Path, name: str, noted: Sequence[Any]) -> bool:
+    """Whether the files of a part hold all that a writer's `note` tells of."""
+    paths = [folder / f"{name}.{of}" for of in WRITTEN]
+    return all(p.is_file() and p.stat().st_size >= size for p, size in zip(paths, noted[1], strict=True))
+
+
+def _opened(path: Path, size: int) -> BinaryIO:
+    file = path.open("r+b" if size else "wb")
+    file.truncate(size)
+    file.seek(size)
+    return file
 
 
 def encode_whole(

@@ -6,29 +6,28 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import compress
+from functools import partial
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from charloom.errors import DataError, UsageError
 from charloom.text import arrays, cache
 from charloom.text.condition import Condition
 from charloom.text.config import DataConfig, Progress
+from charloom.text.dealer import PARTS, Dealer, pieces
 from charloom.text.decoding import encoding_of, text_blocks
-from charloom.text.documents import Document, Mode, guess, lines, paragraphs, places
-from charloom.text.parts import TextWriter
+from charloom.text.documents import Document, Mode, guess, lines, paragraphs
+from charloom.text.parts import TextWriter, are_there
 from charloom.text.sources import Collection, Report, Source
 from charloom.text.tables import TAB, Columns, rows
 from charloom.text.tallies import Tallies
 from charloom.text.vocabulary import FirstAppearances
 
 Told = Callable[[int], None]
+Documents = Callable[[], Iterator[Document]]
 
 SAMPLE = 2**18  # characters that the guess of the documents looks at
-PIECE = 2**17  # characters of documents that are dealt at a time
 SEGMENT = 2**26  # bytes between two notes of how far a reading is: half a second
-PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -79,11 +78,14 @@ def read(
     return _read_documents(collections, held_out, data, labels, folder, specials, progress, mode, reason)
 
 
-def documents(collections: Sequence[Collection], mode: Mode, data: DataConfig) -> Iterator[Document]:
-    """The documents of these files, in order."""
-    for collection in collections:
-        for source in collection.sources:
-            yield from _documents(source, columns_of(collection, data), mode, data)
+def documents(collections: Sequence[Collection], mode: Mode, data: DataConfig) -> list[Documents]:
+    """What gives the documents of each of these files, in order; of long files of lines, of each piece."""
+    cut = mode == "line" and not data.condition
+    return [
+        partial(_documents, source, columns_of(collection, data), mode, data)
+        for collection in collections
+        for source in (_segments([collection], data) if cut else collection.sources)
+    ]
 
 
 def columns_of(collection: Collection, data: DataConfig) -> Columns:
@@ -147,14 +149,13 @@ def _read_text(
 
     Now and then it is noted in NAME.json how far the reading is; where there is such a note, it goes on.
     """
-    notes = folder / f"{name}.json"
-    done, written, last = 0, (0, 0), "\n"
-    if notes.is_file():
-        done, (characters, size), last, positions = json.loads(notes.read_text(encoding="utf-8"))
-        written, seen = (characters, size), FirstAppearances(positions, characters)
-    writer = TextWriter(folder, name, data.unit, written)
+    noted = _noted(folder, name)
+    done, last = noted.get("done", 0), noted.get("last", "\n")
+    if noted:
+        seen = FirstAppearances(*noted["seen"])
+    writer = TextWriter(folder, name, data.unit, noted.get("written", {}).get(name))
     with contextlib.closing(writer):
-        noted = writer.bytes
+        at = writer.bytes
         for number, source in enumerate(segments[done:], done + 1):
             joins = not source.start and last != "\n" and data.unit == "char"
             for block in text_blocks(source, data):
@@ -164,12 +165,26 @@ def _read_text(
                 seen.add(text)
                 last = text[-1:] or last
                 told(writer.bytes)
-            if writer.bytes - noted >= SEGMENT or number == len(segments):
-                writer.flush()
-                note = [number, [writer.characters, writer.bytes], last, seen.positions]
-                cache.replace_file(notes, json.dumps(note).encode("ascii"))
-                noted = writer.bytes
+            if writer.bytes - at >= SEGMENT or number == len(segments):
+                known = [seen.positions, seen.length]
+                note = {"done": number, "last": last, "seen": known, "written": {name: writer.note()}}
+                _note(folder, name, note)
+                at = writer.bytes
     return writer, seen
+
+
+def _note(folder: Path, name: str, note: Mapping[str, Any]) -> None:
+    """Write down how far the reading is."""
+    cache.replace_file(folder / f"{name}.json", json.dumps(note).encode("ascii"))
+
+
+def _noted(folder: Path, name: str) -> Mapping[str, Any]:
+    """The note of one who was interrupted, if all that it tells of is still there after a power cut."""
+    path = folder / f"{name}.json"
+    if not path.is_file():
+        return {}
+    note: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return note if all(are_there(folder, part, told) for part, told in note["written"].items()) else {}
 
 
 def _read_whole(
@@ -225,15 +240,26 @@ def _read_documents(
     mode: Mode,
     reason: str,
 ) -> Reading:
-    tallies = Tallies(_conditions(collections, data, labels), _label(collections))
-    dealer = _Dealer(folder, data, tallies, specials)
+    noted = _noted(folder, "documents")
+    begun, *place = noted.get("place", (0, 0, 0))
+    tallies = Tallies(_conditions(collections, data, labels), _label(collections), noted.get("tallies"))
+    dealer = Dealer(folder, data, tallies, specials, noted)
     total = _size([*collections, *held_out])
-    first, second = _borders(data, bool(held_out))
+    at = dealer.bytes
     try:
-        for group, borders in ((collections, (first, second)), (held_out, (0.0, 100.0))):
-            for piece in _pieces(documents(group, mode, data)):
+        for number, (group, borders) in enumerate(
+            ((collections, _borders(data, bool(held_out))), (held_out, (0.0, 100.0)))
+        ):
+            if number < begun:
+                continue
+            start = (place[0], place[1]) if number == begun else (0, 0)
+            for piece, end in pieces(documents(group, mode, data), start):
                 dealer.deal(piece, borders)
+                if dealer.bytes - at >= SEGMENT:
+                    _note(folder, "documents", {"place": [number, *end], **dealer.note()})
+                    at = dealer.bytes
                 progress(Progress(dealer.bytes, total, "reading"))
+        _note(folder, "documents", {"place": [2, 0, 0], **dealer.note()})
     finally:
         counts = dealer.close()
     _check(collections, data, sum(counts), counts[0], counts[1], "documents")
@@ -242,72 +268,6 @@ def _read_documents(
     encoding, columns = _encoding(collections, data), columns_of(collections[0], data)
     joined = columns.text if columns.between == TAB else ()
     return Reading(mode, reason, encoding, characters, conditions, {}, dealer.bytes, joined, dealer.blank)
-
-
-class _Dealer:
-    """Deals documents to the parts, many at a time, and notes the characters of the training part.
-
-    `elsewhere` are those of the other parts, where there are no specials to write them with.
-    """
-
-    def __init__(self, folder: Path, data: DataConfig, tallies: Tallies, specials: bool) -> None:
-        self.seen, self.elsewhere = FirstAppearances(), FirstAppearances()
-        self.tallies = tallies
-        self.bytes = 0
-        self.blank = 0
-        self._writers = [TextWriter(folder, name, data.unit) for name in PARTS]
-        self._noted = (
-            [] if data.unit == "byte" else [self.seen] if specials else [self.seen, *[self.elsewhere] * 2]
-        )
-
-    def deal(self, piece: list[Document], borders: tuple[float, float]) -> None:
-        """Write these documents, each to the part that its place among the borders gives.
-
-        Those of nothing but white space are left out.
-        """
-        given = len(piece)
-        piece = [document for document in piece if document.text and not document.text.isspace()]
-        self.blank += given - len(piece)
-        labels, arrays = self.tallies.numbers(piece)
-        encoded = [self._writers[0].encoded(document.text) for document in piece]
-        self.bytes += sum(map(len, encoded))
-        parts = np.searchsorted(borders, places(map(_identity, piece, encoded)), side="right")
-        for number, writer in enumerate(self._writers):
-            mask = parts == number
-            chosen = list(compress(piece, mask))
-            writer.add_documents(chosen, list(compress(encoded, mask)), labels[mask], arrays[mask])
-            if number < len(self._noted):
-                self._noted[number].add("".join(document.source + document.text for document in chosen))
-
-    def close(self) -> list[int]:
-        """Nothing more comes; the number of documents in each part."""
-        for writer in self._writers:
-            writer.close()
-        return [writer.documents for writer in self._writers]
-
-
-def _identity(document: Document, encoded: bytes) -> bytes:
-    """What makes a document another one: its text, its source and its arrays, but not its labels.
-
-    Many images may have one caption; what two labels share is still the same text.
-    """
-    given = [document.source.encode("utf-8", "surrogatepass")] if document.source else []
-    given += [each.tobytes() for each in document.conditions if not isinstance(each, str)]
-    return b"\0".join([encoded, *given])
-
-
-def _pieces(stream: Iterator[Document]) -> Iterator[list[Document]]:
-    """Lists of documents, of about `PIECE` characters each."""
-    piece: list[Document] = []
-    size = 0
-    for document in stream:
-        piece.append(document)
-        size += len(document.text)
-        if size > PIECE:
-            yield piece
-            piece, size = [], 0
-    if piece:
-        yield piece
 
 
 def _borders(data: DataConfig, apart: bool) -> tuple[float, float]:

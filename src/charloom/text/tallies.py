@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,14 +25,24 @@ Arrays = npt.NDArray[np.float32]  # (n, the sizes of the array conditions togeth
 
 
 class Tallies:
-    """The conditions of these names; where `known` gives values beforehand, other labels are unknown."""
+    """The conditions of these names; where `known` gives values beforehand, other labels are unknown.
 
-    def __init__(self, known: Mapping[str, Sequence[str]], label: str) -> None:
+    With `noted` it goes on where another's `note` was taken.
+    """
+
+    def __init__(
+        self, known: Mapping[str, Sequence[str]], label: str, noted: Sequence[Any] | None = None
+    ) -> None:
         self._label = label
         self._known = known
-        self._numbers = {name: {value: i for i, value in enumerate(values)} for name, values in known.items()}
-        self._sizes: dict[str, int] = {}  # of those that are arrays
-        self._begun = False
+        numbers = {name: {value: i for i, value in enumerate(values)} for name, values in known.items()}
+        self._numbers: dict[str, dict[str, int]]
+        self._sizes: dict[str, int]  # of those that are arrays
+        self._numbers, self._sizes, self._begun = noted or (numbers, {}, False)
+
+    def note(self) -> list[Any]:
+        """What was found so far, of what JSON holds."""
+        return [self._numbers, self._sizes, self._begun]
 
     def numbers(self, documents: Sequence[Document]) -> tuple[Labels, Arrays]:
         """The documents' labels as numbers, and their arrays. Raises DataError for what does not fit."""
@@ -64,19 +75,24 @@ class Tallies:
         )
 
     def settle(self, parts: Sequence[Path]) -> tuple[Condition, ...]:
-        """The conditions, once `parts` (PART.labels and PART.arrays, training first) are written.
+        """The conditions, once `parts` (PART.numbers and PART.arrays, training first) are written.
 
-        Numbers of values that training lacks become unknown in the files. Raises DataError for a
+        PART.labels are the numbers without those of values that training lacks. Raises DataError for a
         condition that tells nothing.
         """
         names = [name for name in self._known if name not in self._sizes]
-        files = [_labels(part.with_suffix(".labels"), len(names)) for part in parts]
+        files = [_numbers(part.with_suffix(".numbers"), len(names)) for part in parts]
         described: dict[str, Condition] = {}
+        tables = []
         for column, name in enumerate(names):
-            described[name] = self._settle_label(name, [file[:, column] for file in files])
-        for file in files:
-            if isinstance(file, np.memmap):
-                file.flush()
+            described[name], table = self._settle_label(name, [file[:, column] for file in files])
+            tables.append(table)
+        for part, file in zip(parts, files, strict=True):
+            with part.with_suffix(".labels").open("wb") as labels:
+                for start in range(0, len(file), CHUNK):
+                    rows = file[start : start + CHUNK]
+                    columns = [table[column] for table, column in zip(tables, rows.T, strict=True)]
+                    np.ascontiguousarray(np.stack(columns, axis=1)).tofile(labels)
         start, width = 0, sum(self._sizes.values())
         for name, size in self._sizes.items():
             mean, deviation = _scale(parts[0].with_suffix(".arrays"), width, slice(start, start + size))
@@ -109,21 +125,16 @@ class Tallies:
             )
         return np.full(size, np.nan, np.float32)
 
-    def _settle_label(self, name: str, columns: Sequence[Labels]) -> Condition:
+    def _settle_label(self, name: str, columns: Sequence[Labels]) -> tuple[Condition, Labels]:
+        """The condition, and what each number becomes; the last one is UNKNOWN's."""
         values = np.array(list(self._numbers[name]) or [""], object)
         counts = np.bincount(columns[0][columns[0] >= 0], minlength=len(values))
         kept = np.ones(len(values), bool) if self._known[name] else counts > 0
         if not self._known[name]:
             self._check(name, values[kept].tolist(), sum(map(len, columns)))
         table = np.append(np.where(kept, np.cumsum(kept) - 1, UNKNOWN), UNKNOWN).astype(np.int32)
-        for column in columns:
-            column[:] = table[column]  # the last entry serves UNKNOWN
-        return Condition(
-            name=name,
-            kind="label",
-            values=tuple(values[kept].tolist()),
-            counts=tuple(counts[kept].tolist()),
-        )
+        found = tuple(values[kept].tolist()), tuple(counts[kept].tolist())
+        return Condition(name=name, kind="label", values=found[0], counts=found[1]), table
 
     def _check(self, name: str, values: Sequence[str], rows: int) -> None:
         if not values:
@@ -137,10 +148,10 @@ class Tallies:
             )
 
 
-def _labels(path: Path, columns: int) -> Labels:
+def _numbers(path: Path, columns: int) -> Labels:
     if not path.stat().st_size:
         return np.zeros((0, columns), np.int32)
-    return np.memmap(path, np.int32, mode="r+").reshape(-1, columns)
+    return np.memmap(path, np.int32, mode="r").reshape(-1, columns)
 
 
 def _scale(path: Path, width: int, place: slice) -> tuple[float, float]:
