@@ -32,9 +32,10 @@ from charloom.errors import DataError, ModelError, UsageError
 from charloom.text import arrays, cache
 from charloom.text.condition import Condition
 from charloom.text.config import DataConfig, Progress
+from charloom.text.dealer import PARTS
 from charloom.text.documents import Mode
 from charloom.text.parts import Part, encode_documents, encode_whole, open_part
-from charloom.text.reading import PARTS, Reading, read
+from charloom.text.reading import Reading, read
 from charloom.text.sources import BLOCK, Collection, Report, collect
 from charloom.text.vocabulary import BOS, BYTE, EOS, SEP, Vocabulary
 
@@ -165,8 +166,7 @@ def _prepare(
             elif grows:
                 more = _specials(reading.mode, data) if vocabulary.specials else ()
                 vocabulary = vocabulary.extended(reading.characters, more)
-            _write_entry(entry, reading, vocabulary, progress)
-            meta = _publish(entry, folder)
+            meta = _publish(entry, folder, _write_entry(entry, reading, vocabulary, progress))
     named = [_provenance(c, sha) for c, sha in zip(collections + held_out, hashes, strict=True)]
     return _open(folder, meta, data, collections, named)
 
@@ -193,8 +193,8 @@ def _vocabulary(reading: Reading, data: DataConfig, specials: bool, name: str) -
     return Vocabulary.of_characters(reading.characters, names)
 
 
-def _write_entry(entry: Path, reading: Reading, vocabulary: Vocabulary, progress: Report) -> None:
-    """The second pass: ids, and meta.json last."""
+def _write_entry(entry: Path, reading: Reading, vocabulary: Vocabulary, progress: Report) -> dict[str, Any]:
+    """The second pass: ids, and meta.json last, whose content is returned."""
     done = 0
 
     def report(size: int) -> None:
@@ -211,7 +211,7 @@ def _write_entry(entry: Path, reading: Reading, vocabulary: Vocabulary, progress
             done += (entry / f"{name}.text").stat().st_size
     for left in (*entry.glob("*.json"), *entry.glob("*.numbers")):  # by the reading
         left.unlink()
-    meta = {
+    meta: dict[str, Any] = {
         "format": FORMAT,
         "documents": reading.mode,
         "guess": reading.guess,
@@ -223,7 +223,10 @@ def _write_entry(entry: Path, reading: Reading, vocabulary: Vocabulary, progress
         "parts": described,
         "files": {path.name: _checksum(path) for path in sorted(entry.iterdir())},
     }
-    (entry / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+    text = json.dumps(meta)
+    (entry / "meta.json").write_text(text, encoding="utf-8")
+    told: dict[str, Any] = json.loads(text)
+    return told
 
 
 def _specials(mode: Mode, data: DataConfig) -> tuple[str, ...]:
@@ -329,20 +332,17 @@ def _checksum(path: Path) -> list[int]:
         return [file.tell(), crc]
 
 
-def _publish(entry: Path, folder: Path) -> dict[str, Any]:
-    """Move a finished entry to its place, unless somebody else was quicker."""
+def _publish(entry: Path, folder: Path, meta: dict[str, Any]) -> dict[str, Any]:
+    """Move a finished entry to its place, unless somebody was quicker; the description of what lies there."""
     for _ in range(2):
         try:
             entry.replace(folder)
-            break
+            return meta
         except OSError:
-            if (meta := _valid(folder)) is not None:
-                return meta
+            if (there := _valid(folder)) is not None:
+                return there
             shutil.rmtree(folder, ignore_errors=True)
-    meta = _valid(folder)
-    if meta is None:
-        raise DataError(f"{folder}: cannot be written; remove it, or set CHARLOOM_CACHE to another folder")
-    return meta
+    raise DataError(f"{folder}: cannot be written; remove it, or set CHARLOOM_CACHE to another folder")
 
 
 def _provenance(collection: Collection, sha256: str) -> dict[str, Any]:

@@ -144,6 +144,9 @@ class TextWriter:
     """The first pass: texts go to disk as they come; with `noted`, on from where that `note` was taken."""
 
     def __init__(self, folder: Path, name: str, unit: str, noted: Sequence[Any] | None = None) -> None:
+        self.characters: int
+        self.bytes: int
+        self.documents: int
         counts, sizes = noted or ((0, 0, 0), (0,) * len(WRITTEN))
         self.characters, self.bytes, self.documents = counts
         self._codec = _codec(unit)

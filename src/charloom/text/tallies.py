@@ -38,6 +38,7 @@ class Tallies:
         numbers = {name: {value: i for i, value in enumerate(values)} for name, values in known.items()}
         self._numbers: dict[str, dict[str, int]]
         self._sizes: dict[str, int]  # of those that are arrays
+        self._begun: bool
         self._numbers, self._sizes, self._begun = noted or (numbers, {}, False)
 
     def note(self) -> list[Any]:

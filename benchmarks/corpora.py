@@ -1,0 +1,112 @@
+"""Texts larger than memory: how fast they are prepared, and in how much memory they are trained on.
+
+python benchmarks/corpora.py TEXT: prepare it as one whole text, and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from pydoc_data.topics import topics
+from typing import Any
+
+from kills import TRAIN
+
+SIZES = (0.1, 1.0, 10.0)  # GB, each one file
+LINKED = 20  # of one file of a gigabyte: a folder of 20 GB that takes one
+LIMIT = 2 * 2**30  # bytes of memory
+
+
+def preparation(gigabytes: float, copies: int = 1, limit: int = 0) -> dict[str, Any]:
+    """Seconds and the peak of anonymous memory, of preparing and of training on so much text.
+
+    With a `limit`, in a control group of the system that may hold no more, page cache included.
+    """
+    scratch = Path(tempfile.mkdtemp(dir=os.environ.get("CHARLOOM_SCRATCH")))
+    try:
+        if shutil.disk_usage(scratch).free < (1 + 2.1 * copies) * gigabytes * 1e9 + 1e9:
+            return {"skipped": "the disk has too little room"}
+        size = copies * write(scratch / "texts", gigabytes, copies)
+        environment = {**os.environ, "CHARLOOM_CACHE": str(scratch / "cache")}
+        text = str(scratch / "texts") if copies > 1 else str(scratch / "texts" / "0.txt")
+        commands = {
+            "prepare": [__file__, text],
+            "train": ["-m", "charloom", "train", text, *TRAIN[2:]],
+        }
+        found: dict[str, Any] = {"GB": size / 1e9}
+        for name, command in commands.items():
+            start = time.perf_counter()
+            process = subprocess.Popen(
+                [sys.executable, *command], cwd=scratch, env=environment, stdout=subprocess.DEVNULL
+            )
+            with limited(process.pid, limit) as within:
+                peak = 0
+                while process.poll() is None:
+                    peak = max(peak, anonymous(process.pid))
+                    time.sleep(0.05)
+            assert process.returncode == 0, f"{name}: exit code {process.returncode}"
+            seconds = time.perf_counter() - start
+            found[name] = {"seconds": seconds, "MiB": peak / 2**20, "MB/s": size / 1e6 / seconds}
+            if limit:
+                found[name]["within the limit"] = within
+        return found
+    finally:
+        shutil.rmtree(scratch)
+
+
+def write(folder: Path, gigabytes: float, copies: int) -> int:
+    """A text of so many gigabytes, under as many names; gives its bytes."""
+    text = "\n".join(topics[name] for name in sorted(topics)).encode("utf-8")
+    folder.mkdir()
+    with (folder / "0.txt").open("wb") as file:
+        number = 0
+        while file.tell() < gigabytes * 1e9:
+            file.write(b"%d\n" % number + text)
+            number += 1
+        size = file.tell()
+    for copy in range(1, copies):
+        os.link(folder / "0.txt", folder / f"{copy}.txt")
+    return size
+
+
+@contextlib.contextmanager
+def limited(process: int, size: int) -> Iterator[bool]:
+    """Put a process where it gets `size` bytes of memory; False where the system does not let us."""
+    for root, limit in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")):
+        group = Path(root, f"charloom-{process}")
+        if not size or not Path(root).is_dir():
+            continue
+        try:
+            group.mkdir()
+            (group / limit).write_text(str(size), encoding="ascii")
+            (group / "cgroup.procs").write_text(str(process), encoding="ascii")
+        except OSError:
+            continue
+        try:
+            yield True
+        finally:
+            group.rmdir()
+        return
+    yield False
+
+
+def anonymous(process: int) -> int:
+    """Bytes of memory that no file stands behind."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{process}/status").read_text("utf-8").splitlines():
+            if line.startswith("RssAnon"):
+                return 1024 * int(line.split()[1])
+    return 0
+
+
+if __name__ == "__main__":
+    from charloom.text.corpus import DataConfig, prepare
+
+    prepare([sys.argv[1]], DataConfig(documents="whole"))
