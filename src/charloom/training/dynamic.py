@@ -20,6 +20,7 @@ from charloom.model.folder import Model
 from charloom.training import device
 from charloom.training.config import TrainConfig
 from charloom.training.network import Network
+from charloom.training.optimiser import LESSON_BETAS, Adam
 
 STRETCH = 64  # as in training; what stands further back is learned through the weights
 RATE = 3e-4  # weak models would learn faster at 1e-3, good ones lose by it: in between, not fitted
@@ -41,9 +42,10 @@ def losses(model: Model, texts: Iterable[tuple[Ids, int]]) -> Iterator[Floats]:
     place = device.choose(TrainConfig(precision="float32", device="cpu"))
     network = Network(model.config, len(vocabulary), torch.Generator())
     network.load_weights(model.weights)
-    learned: list[Tensor] = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    named = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+    learned: list[Tensor] = list(named.values())
     trained = [parameter.detach().clone() for parameter in learned]
-    adam = torch.optim.Adam(learned, RATE)
+    adam = Adam(named, RATE, LESSON_BETAS, 0.0)
     given = [] if vocabulary.bos is None else [vocabulary.bos]
     for ids, skip in texts:
         read = torch.from_numpy(np.concatenate((np.array(given, np.int64), ids.astype(np.int64))))
@@ -53,9 +55,10 @@ def losses(model: Model, texts: Iterable[tuple[Ids, int]]) -> Iterator[Floats]:
             with place.engaged():
                 logits, state = network(window[None, :-1], state)
                 nats = functional.cross_entropy(logits[0].double(), window[1:], reduction="none")
-                adam.zero_grad()
+                for parameter in learned:
+                    parameter.grad = None
                 torch.autograd.backward(nats.mean())
-                adam.step()
+                adam.step(1.0)
                 with torch.no_grad():
                     torch._foreach_lerp_(learned, trained, PULL)
             found.append(nats.detach().numpy())

@@ -13,6 +13,8 @@ from charloom.training.network import Network
 
 MOMENTUM = 0.95  # of Muon's running gradient, with Nesterov's look ahead
 BETAS = (0.9, 0.99)  # AdamW's: gradients of short runs on one text settle faster than 0.999 allows
+LESSON_BETAS = (0.9, 0.999)  # Adam's own
+EPSILON = 1e-8  # Adam's own, too
 QUINTIC = (3.4445, -4.7750, 2.0315)  # steepest at zero among quintics that stay near one (Jordan et al. 2024)
 ROUNDS = 3  # of the five usual: no worse in any text we tried, and a tenth of a step saved (docs/log.md)
 
@@ -64,6 +66,43 @@ class Muon:
             parameter.add_(orthogonalised(blocks).view_as(parameter), alpha=-self._rate * fraction * taller)
 
 
+class Adam:
+    """AdamW (I. Loshchilov, F. Hutter 2019); Adam (D. P. Kingma, J. Ba 2015) where nothing decays.
+
+    To the bit what torch.optim computes, which would first load torch's compiler: a second of every start.
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        rate: float,
+        betas: tuple[float, float],
+        decay: float,
+    ) -> None:
+        self._parameters = parameters
+        self._rate, self._betas = rate, betas
+        self._decay = {name: decay if value.ndim > 1 else 0.0 for name, value in parameters.items()}
+        self.state = {
+            name: {"step": torch.zeros(()), "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+            for name, p in parameters.items()
+        }
+
+    @torch.no_grad()
+    def step(self, fraction: float) -> None:
+        """One update at `fraction` of the full rate."""
+        rate, (first, second) = self._rate * fraction, self._betas
+        for name, parameter in self._parameters.items():
+            if (gradient := parameter.grad) is None:
+                continue
+            count, mean, square = self.state[name].values()
+            count += 1
+            mean.lerp_(gradient, 1 - first)
+            square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
+            parameter.mul_(1 - rate * self._decay[name])
+            root = square.sqrt() / (1 - second ** count.item()) ** 0.5
+            parameter.addcdiv_(mean, root.add_(EPSILON), value=-rate / (1 - first ** count.item()))
+
+
 class Optimiser:
     """All the parameters' updates, at one fraction of their full rates; its state is named tensors."""
 
@@ -72,27 +111,13 @@ class Optimiser:
         recurrent = {
             name: p for name, p in parameters.items() if config.optimiser == "muon" and is_recurrent(name)
         }
-        self._rest = {name: p for name, p in parameters.items() if name not in recurrent}
+        rest = {name: p for name, p in parameters.items() if name not in recurrent}
         self._all = list(parameters.values())
         self._clip = config.clip
-        self._rate = config.rate
         self._muon = Muon(recurrent, network.config.gates, config.muon_rate, config.muon_decay)
-        if config.optimiser == "adam":
-            self._adam: torch.optim.Optimizer = torch.optim.Adam(self._rest.values(), config.rate)
-        else:
-            matrices = [p for p in self._rest.values() if p.ndim > 1]
-            vectors = [p for p in self._rest.values() if p.ndim == 1]
-            groups = [
-                {"params": matrices, "weight_decay": config.weight_decay},
-                {"params": vectors, "weight_decay": 0.0},
-            ]
-            self._adam = torch.optim.AdamW(groups, config.rate, BETAS)
-        for parameter in self._rest.values():  # what torch would make at the first step
-            self._adam.state[parameter] = {
-                "step": torch.zeros(()),
-                "exp_avg": torch.zeros_like(parameter),
-                "exp_avg_sq": torch.zeros_like(parameter),
-            }
+        lesson = config.optimiser == "adam"
+        betas, decay = (LESSON_BETAS, 0.0) if lesson else (BETAS, config.weight_decay)
+        self._adam = Adam(rest, config.rate, betas, decay)
 
     def zero_gradients(self) -> None:
         """Forget the last step's gradients."""
@@ -102,9 +127,7 @@ class Optimiser:
     def step(self, fraction: float) -> float:
         """Clip, then update at `fraction` of the full rates; returns the gradient's norm before clipping."""
         norm = nn.utils.clip_grad_norm_(self._all, self._clip or float("inf"))
-        for group in self._adam.param_groups:
-            group["lr"] = self._rate * fraction
-        self._adam.step()
+        self._adam.step(fraction)
         self._muon.step(fraction)
         return float(norm)
 
@@ -118,8 +141,8 @@ class Optimiser:
             tensor.copy_(state[name])
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
-        for name, parameter in self._rest.items():
-            for key, value in self._adam.state[parameter].items():
+        for name, state in self._adam.state.items():
+            for key, value in state.items():
                 yield f"{name}.{key}", value
         for name, value in self._muon.momentum.items():
             yield f"{name}.momentum", value
