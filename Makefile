@@ -35,8 +35,8 @@ bench: $(READY)  ## the tables of benchmarks/
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
 	$(BIN)/python benchmarks/all.py
 
-docs: $(READY)  ## the site, into docs/_build
-	$(BIN)/python -m sphinx -q -W --keep-going docs docs/_build
+docs: $(READY)  ## the site, into docs/_build/html
+	$(BIN)/python -m sphinx -q -W --keep-going docs docs/_build/html
 
 clean:  ## remove what the other targets made
 	rm -rf .venv runs dist build docs/_build

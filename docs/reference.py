@@ -1,10 +1,10 @@
-"""Writes docs/reference/: the Python API, the configuration and the model folder.
+"""Writes docs/reference/: the Python API, the configuration, the model folder and HTTP.
 
     python docs/reference.py
 
 All of it comes from the code: names from `charloom.__all__`, signatures and docstrings from the objects,
-settings with their defaults and reasons from the lines that set them, weights from `weight_shapes`. A
-test fails while a page is not what this writes.
+settings with their defaults and reasons from the lines that set them, weights from `weight_shapes`, routes
+and fields from the server's own OpenAPI description. A test fails while a page is not what this writes.
 """
 
 from __future__ import annotations
@@ -22,8 +22,14 @@ import charloom
 from charloom import api, settings
 from charloom.model import folder
 from charloom.model.config import CELLS, ModelConfig
+from charloom.runtime.generator import Generator
 from charloom.runtime.options import SamplerConfig
 from charloom.runtime.sample import Alternative, Sample
+from charloom.server import refusal
+from charloom.server.app import Service
+from charloom.server.limits import ServeConfig
+from charloom.server.protocol import MOST
+from charloom.server.site import Site
 from charloom.training import events
 
 HERE = Path(__file__).parent / "reference"
@@ -31,6 +37,10 @@ GOLDEN = HERE.parent.parent / "tests" / "model" / "golden"
 WRITTEN = "This page is written by `python docs/reference.py`; a test fails while it is not what that writes."
 PREFIX = re.compile(r"\b(?:charloom|collections|typing|numpy|pathlib)(?:\.\w+)*\.(\w+)")
 LITERAL = re.compile(r"Literal\[(.*)\]")
+REFERENCE = re.compile(r'#/components/schemas/(\w+)"')
+REFUSED = re.compile(
+    r"Refusal\(\s*(\d+),(?:(?!Refusal\().)*?code=\"(\w+)\"|_refuse\((\d+), [^\n]*\"(\w+)\"\)", re.DOTALL
+)
 
 
 def python() -> str:
@@ -120,7 +130,106 @@ def model_folder() -> str:
     return "\n".join(lines) + "\n"
 
 
+def http() -> str:
+    """Routes with their fields, errors by status and code, metrics."""
+    newest = GOLDEN / f"format-{folder.FORMAT}"
+    model = folder.read(newest)
+    service = Service(Generator(model), "book", Site(model, newest, "float32", ()), settings=ServeConfig())
+    described = service._routes().openapi()
+    schemas = described["components"]["schemas"]
+    lines = [
+        "# HTTP", "", WRITTEN, "",
+        "What `charloom serve` answers. [The server](../server.md) tells how to use it, and its limits.",
+    ]  # fmt: skip
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            lines += ["", f"## {method.upper()} {path}", "", operation["description"]]
+            asked = operation.get("requestBody", {})
+            if name := _body(asked):
+                lines += [
+                    "",
+                    *_table(("field", "what it is", "default", "what it does"), _asked(schemas[name])),
+                ]
+            names = [_body(operation["responses"].get("200", {}))]
+            for name in filter(None, names):  # and what is in it
+                lines += ["", f"**{name}**: {schemas[name]['description'].replace(chr(10), ' ')}", ""]
+                properties = schemas[name]["properties"]
+                lines += _table(
+                    ("field", "what it is"), [(f"`{k}`", _schema(v)) for k, v in properties.items()]
+                )
+                names += [more for more in REFERENCE.findall(json.dumps(properties)) if more not in names]
+    lines += [
+        "", "## Errors", "",
+        'An error is OpenAI\'s: `{"error": {"message", "type", "param", "code"}}`. `param` names the field',
+        "at fault, `code` the reason: `NAME_limit` for one of [the server's limits](../server.md).", "",
+    ]  # fmt: skip
+    codes: dict[int, set[str]] = {status: set() for status in refusal.TYPES}
+    for file in sorted(Path(refusal.__file__).parent.glob("*.py")):
+        for found in REFUSED.findall(file.read_text("utf-8")):
+            status, code = filter(None, found)
+            codes.setdefault(int(status), set()).add(f"`{code}`")
+    other = refusal.Refusal(0, "").to_json()["error"]["type"]
+    rows = [
+        (str(status), f"`{refusal.TYPES.get(status, other)}`", ", ".join(sorted(codes[status])))
+        for status in sorted(codes)
+    ]
+    lines += _table(("status", "`type`", "`code`"), rows)
+    lines += [
+        "",
+        "## Metrics",
+        "",
+        "At `/metrics`, in Prometheus's text format, beside those of the process.",
+        "",
+    ]
+    families = [each for each in service.metrics.registry.collect() if each.name.startswith("charloom_")]
+    kinds = {"counter": "_total"}
+    rows = [(f"`{each.name}{kinds.get(each.type, '')}`", each.type, each.documentation) for each in families]
+    return "\n".join([*lines, *_table(("name", "kind", "what it counts"), rows)]) + "\n"
+
+
+def _body(told: dict[str, Any]) -> str:
+    """The name of the schema that a request or an answer has, or nothing."""
+    schema = told.get("content", {}).get("application/json", {}).get("schema", {})
+    return str(schema.get("$ref", "")).rpartition("/")[2]
+
+
+def _asked(schema: dict[str, Any]) -> list[tuple[str, ...]]:
+    rows = []
+    for name, told in schema["properties"].items():
+        default = told.get("default")
+        shown = (
+            "required"
+            if name in schema.get("required", ())
+            else ""
+            if default is None
+            else json.dumps(default)
+        )
+        rows.append((f"`{name}`", _schema(told), shown, told.get("description", "")))
+    return rows
+
+
+def _schema(told: dict[str, Any]) -> str:
+    """A schema in a few words."""
+    if "$ref" in told:
+        return str(told["$ref"]).rpartition("/")[2]
+    if "anyOf" in told:
+        return " or ".join(dict.fromkeys(kind for kind in map(_schema, told["anyOf"]) if kind))
+    if values := told.get("enum", [told["const"]] if "const" in told else []):
+        return ", ".join(f"`{value}`" for value in values)
+    if told.get("type") == "array":
+        return f"list of {_schema(told['items'])}"
+    bounds = [
+        f"{sign} {told[key]:,}"
+        for key, sign in (("exclusiveMinimum", ">"), ("minimum", "≥"), ("maximum", "≤"))
+        if key in told and told[key] != MOST
+    ]
+    kinds = {"null": "", "object": "object", "integer": "whole number", "boolean": "true or false"}
+    kind = str(told.get("type", "anything"))
+    return " ".join([kinds.get(kind, kind), *bounds]).strip()
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "http.md": http,
     "python.md": python,
     "configuration.md": configuration,
     "model-folder.md": model_folder,
@@ -186,7 +295,11 @@ def _fields(found: type) -> list[str]:
 
 def _comments(found: type) -> dict[str, str]:
     """By field, the comment on the line of its default, or on the line of its value in brackets below."""
-    comments, name = {}, ""
+    comments: dict[str, str] = {}
+    for base in found.__bases__:  # fields that it inherits
+        if is_dataclass(base):
+            comments |= _comments(base)
+    name = ""
     for line in inspect.getsource(found).splitlines():
         if re.match(r"    (?:def |@)", line):
             break

@@ -30,7 +30,7 @@ class ModelConfig:
     Raises UsageError for a size out of its range.
     """
 
-    cell: Cell = "lstm"  # learns longest of the three at equal time, and torch runs it fastest
+    cell: Cell = "lstm"  # learns most of the three in equal time
     layers: int = 1  # in minutes on a processor, width pays more than depth
     hidden: int = 512  # what two cores can train on a megabyte in five minutes
     embedding: int = 64  # numbers a character; 0 feeds one-hot vectors, as the lesson does
