@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -106,6 +107,13 @@ def test_the_source_distribution_can_test_itself(built: Path) -> None:
         names = {Path(*Path(name).parts[1:]).as_posix() for name in found.getnames()}
     assert {"Makefile", "constraints.txt", "pyproject.toml", "docs/conf.py", "README.md"} <= names
     assert {"tests/test_house.py", "benchmarks/all.py", "examples/odd_line.py", "CITATION.cff"} <= names
+
+
+def test_every_page_tells_the_same_version() -> None:
+    assert f"\nversion: {charloom.__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
+    first = re.search(r"^## \[(.*?)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert first is not None
+    assert first[1] == charloom.__version__
 
 
 def test_a_model_writes_where_there_is_no_torch(bare: Path, tmp_path: Path) -> None:
