@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -253,7 +252,7 @@ def _training(
                 yield Sampled(event.step, sample)
                 continue
             if isinstance(event, Evaluated):
-                metrics = {key: _number(value) for key, value in asdict(event).items()}
+                metrics = {key: runs.finite(value) for key, value in asdict(event).items()}
                 runs.append(run / runs.METRICS, metrics)
             if isinstance(event, Finished):
                 if event.reason in ("budget", "patience"):
@@ -297,8 +296,3 @@ def _warm(config: ModelConfig, corpus: Corpus) -> None:
     if not config.embedding:
         weights["embedding.weight"] = np.eye(len(corpus.vocabulary), dtype=np.float32)
     _draw(config, corpus, weights, seed=0)
-
-
-def _number(value: Any) -> Any:
-    """JSON has no NaN."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value

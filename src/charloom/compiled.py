@@ -61,7 +61,7 @@ def cache_folder() -> Path | None:
         else:
             import platformdirs
 
-            folder = Path(platformdirs.user_cache_dir("charloom"))
+            folder = Path(platformdirs.user_cache_dir("charloom", appauthor=False))
         folder = folder / "compiled"
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

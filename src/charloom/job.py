@@ -1,4 +1,7 @@
-"""Which of many processes this one is: what torchrun, or whoever starts them, says in the environment."""
+"""Which of many processes this one is, and how many processors it may use.
+
+What torchrun, or whoever starts the processes, says in the environment.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +38,13 @@ class Job:
     def leads(self) -> bool:
         """Whether this is the process that writes and prints."""
         return self.rank == 0
+
+
+def processors() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS or Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def here(environment: Mapping[str, str] | None = None) -> Job:

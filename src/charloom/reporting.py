@@ -19,8 +19,8 @@ from charloom.insight import baselines as ground
 from charloom.insight import diversity, evaluation, novelty, page
 from charloom.insight.advice import advice
 from charloom.insight.calibration import calibration
+from charloom.insight.extremes import extremes, in_pieces
 from charloom.insight.paired import Paired, paired
-from charloom.insight.passages import extremes, in_pieces
 from charloom.insight.report import Measured, Report
 from charloom.insight.score import score
 from charloom.insight.units import hidden_units
@@ -33,9 +33,7 @@ from charloom.text.parts import Part
 from charloom.verdict import Text, own_text
 
 MACHINE = "machine.json"
-READ = (
-    2**15
-)  # characters of held-out text: half a minute of reading aloud, well under a second of reading here
+READ = 2**15  # characters of held-out text: half an hour of reading aloud, under a second of reading here
 COUNTED = 2**20  # characters at the end of the training text that the baselines see: seconds, not a minute
 CALIBRATED = 2**13
 UNITS_READ = 6000  # enough for a correlation
@@ -43,9 +41,7 @@ PAIRED = 2**17
 TEXTS = 32  # written at each temperature
 LENGTH = 300  # of each: the lesson's
 SHOWN = 4  # passages of each kind
-FULL = (
-    2**20
-)  # parameters up to which all of that is done; a larger network gets less, so that it takes no longer
+FULL = 2**20  # parameters up to which all of that is done; larger networks get less, and take no longer
 FEWEST_PLACES = 50  # where it is tried whether a text is recited
 FEWEST = 12  # texts at each temperature: fewer would tell too little
 Progress = Callable[[str, float | None], None]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -170,6 +171,11 @@ def append(path: Path, record: Mapping[str, Any]) -> None:
         raise RunError(
             f"{path}: cannot be written ({error.strerror}); what was there before is kept"
         ) from error
+
+
+def finite(value: Any) -> Any:
+    """A value for JSON, which has no NaN and no infinity: None in their place."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def records(path: Path) -> list[dict[str, Any]]:

@@ -20,9 +20,9 @@ from charloom.model.folder import Model
 from charloom.runtime.generator import Generator
 from charloom.text import catalog
 from charloom.text import corpus as corpus_room
-from charloom.text.config import DOCUMENTS, DataConfig
+from charloom.text.config import DOCUMENTS, DataConfig, Report
 from charloom.text.corpus import Corpus, Part
-from charloom.text.sources import Report, Source
+from charloom.text.sources import Source
 
 COMPARED = 2**16  # characters of the training text that are scored, to see whether it is known by heart
 PartName = Literal["train", "validation", "test"]

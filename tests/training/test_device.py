@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from charloom.errors import UsageError
+from charloom.job import processors
 from charloom.training import device
 from charloom.training.config import TrainConfig
 
@@ -51,8 +52,8 @@ def test_what_is_asked_for_is_taken() -> None:
 
 def test_threads_are_those_this_process_may_use() -> None:
     place = device.choose(TrainConfig(precision="float32"))
-    assert place.threads == device.cores()
-    assert 1 <= device.cores() <= (os.cpu_count() or 1)
+    assert place.threads == processors()
+    assert 1 <= processors() <= (os.cpu_count() or 1)
 
 
 def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import click
 
 from charloom import api
 from charloom.character_model import record
-from charloom.run import PAGE
+from charloom.run import PAGE, finite
 from charloom.runtime.sample import Sample
 from charloom.text.condition import Condition
 from charloom.training import events as happened
@@ -67,7 +67,7 @@ class Lines:
             case happened.Finished():
                 found = {"event": "done", "run": self._run, "parameters": self._parameters, **vars(event)}
         if found:
-            click.echo(json.dumps({key: _finite(value) for key, value in found.items()}))
+            click.echo(json.dumps({key: finite(value) for key, value in found.items()}))
 
 
 class Plain:
@@ -196,8 +196,3 @@ def clock(seconds: float) -> str:
 def number(value: float) -> str:
     """Three decimals, or a dash where there is no number yet."""
     return f"{value:.3f}" if math.isfinite(value) else "–"
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value

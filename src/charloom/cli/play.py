@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from charloom.cli.model import visible
+
 if TYPE_CHECKING:
     from charloom.character_model import CharacterModel
 
@@ -82,13 +84,13 @@ class Story:
         from charloom.runtime.continuations import continuations
 
         click.echo("\n" + click.style("─" * 60, dim=True))
-        click.echo(("…" if len(self.text) > SHOWN else "") + self.text[-SHOWN:])
+        click.echo(("…" if len(self.text) > SHOWN else "") + visible(self.text[-SHOWN:]))
         self._offers = []
         if self._can_begin():
             found = continuations(self._model.generator, self._model.generator.prime(self.text), OFFERED)
             self._offers = [offer.text for offer in found]
             for number, offer in enumerate(found, 1):
-                click.echo(f"  {number}  {offer.probability:4.0%}  {visible(offer.text)}")
+                click.echo(f"  {number}  {offer.probability:4.0%}  {on_one_line(offer.text)}")
 
     def take(self, line: str) -> None:
         """Do what the line says, and save."""
@@ -108,7 +110,7 @@ class Story:
         elif name == "/temperature":
             self._set_temperature(argument)
         elif name == "/text":
-            click.echo(self.text)
+            click.echo(visible(self.text))
         else:
             click.echo(HELP)
 
@@ -158,9 +160,9 @@ class Story:
         replace_file(self.path, self.text.encode("utf-8", "backslashreplace"))
 
 
-def visible(text: str) -> str:
-    """A piece with its line ends shown."""
-    return text.replace("\n", "⏎").replace("\t", "⇥")
+def on_one_line(text: str) -> str:
+    """A piece with its line ends and tabs shown."""
+    return visible(text).replace("\n", "⏎").replace("\t", "⇥")
 
 
 def _sentence(text: str) -> int:

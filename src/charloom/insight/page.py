@@ -8,11 +8,11 @@ from importlib.resources import files
 from itertools import groupby
 
 from charloom.insight import figures
+from charloom.insight.extremes import Passage
 from charloom.insight.heat import STYLE as HEAT
 from charloom.insight.heat import spans
 from charloom.insight.novelty import LEVELS, PREFIX, RECITED, Copied
 from charloom.insight.paired import Paired
-from charloom.insight.passages import Passage
 from charloom.insight.report import COPY, Measured, Report, sentences
 from charloom.insight.units import STRETCH, Unit, Units, shades
 

@@ -11,8 +11,8 @@ from charloom.insight.baselines import Baseline
 from charloom.insight.calibration import Calibration
 from charloom.insight.diversity import Diversity, Recommendation
 from charloom.insight.evaluation import Evaluation
+from charloom.insight.extremes import Passage
 from charloom.insight.novelty import PREFIX, RECITED, Copied, Recited
-from charloom.insight.passages import Passage
 from charloom.insight.units import Units
 
 BY_HEART = 0.3  # of the places tried are recited, beyond those of held-out text: no healthy model does

@@ -17,7 +17,6 @@ is the one that leaves the fewest ordinary lines ahead of the worst-placed odd o
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from charloom.errors import UsageError
+from charloom.job import processors
 from charloom.runtime.arrays import Doubles, Ids
 from charloom.runtime.generator import BATCH, Generator, Scores
 from charloom.runtime.state import State
@@ -35,7 +35,7 @@ from charloom.text.condition import Asked
 from charloom.text.vocabulary import Vocabulary
 
 LINE_END = "\n"
-THREADS = min(os.cpu_count() or 1, 8)  # each reads a batch; the kernels leave Python's lock alone
+THREADS = min(processors(), 8)  # each reads a batch; the kernels leave Python's lock alone
 TOLERANCE = 1.0  # bits a character: without it, long ordinary lines add up to something strange
 CONTINUES = 0x80  # the two highest bits of a byte of UTF-8 that begins no character
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from charloom.job import processors
 from charloom.model.folder import Model
 from charloom.runtime.arrays import Floats, Ids, Longs
 from charloom.runtime.automaton import Automaton, side_by_side
@@ -74,7 +74,7 @@ class Batch:
         self._settings: SamplerConfig | None = None  # of the stream that entered last
         self._automaton = side_by_side((), len(model.vocabulary))[0]
         self._starts: dict[int, int] = {}  # of each automaton, by identity, in the common table
-        self._threads = ThreadPoolExecutor(_processors()) if rows >= 2 * ROWS_A_THREAD else None
+        self._threads = ThreadPoolExecutor(processors()) if rows >= 2 * ROWS_A_THREAD else None
 
     @property
     def free(self) -> int:
@@ -121,7 +121,7 @@ class Batch:
         self._resize(steps, any(stream.traced for stream in self.streams))
         slots.count[:rows] = 0
         eos = -1 if self._model.vocabulary.eos is None else self._model.vocabulary.eos
-        parts = _shares(rows, 1 if self._threads is None else min(_processors(), rows // ROWS_A_THREAD))
+        parts = _shares(rows, 1 if self._threads is None else min(processors(), rows // ROWS_A_THREAD))
         if self._threads is None or len(parts) == 1:
             self._engine.generate(slots, self._automaton, eos, parts[0], steps)
         else:
@@ -181,11 +181,6 @@ class Batch:
         width = slots.drawn.shape[1] if traced else 0
         if slots.trace.shape[1] != width:
             slots.trace = np.zeros((self.rows, width, slots.logits.shape[1]), np.float32)
-
-
-def _processors() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _shares(rows: int, parts: int) -> list[range]:

@@ -84,84 +84,69 @@ def ready(plan: Any, form: Any, a: Any, rows: Any) -> Any:
 
 
 @compiled
-def feed(
-    weights: Any,
-    working: Any,
-    ids: Any,
-    state: Any,
-    logits: Any,
-    begin: Any,
-    end: Any,
-    output: Any,
-    backwards: Any,
-) -> Any:
-    """`step` for up to BLOCK rows."""
-    plan, words = weights
-    gates, after, total, form_y, form_h = working
-    rows, layers, wide, blocks, cell = end - begin, plan[LAYERS], plan[WIDE], plan[BLOCKS], plan[CELL]
-    base, gate, new = np.int64(words.ctypes.data), np.int64(gates.ctypes.data), np.int64(after.ctypes.data)
-    unit, part = PANEL // blocks, WORD * wide * state.shape[2]
-    panels, added = (wide + unit - 1) // unit, 3 if cell == GRU else blocks
-    y = np.int64(0)
-    for k in range(layers):
-        layer = LAYER_0 + k * LAYER_SIZE
-        h = np.int64(state.ctypes.data) + part * state.shape[1] * k + WORD * wide * begin
-        read_h, read_y = ready(plan, form_h, h, rows), ready(plan, form_y, y, rows if k else 0)
-        for i in range(panels):
-            at = unit * (panels - 1 - i if backwards else i)
-            width = min(unit, wide - at)
-            start = base + WORD * (plan[layer + START] + blocks * at)
-            further = -blocks * unit if backwards else blocks * unit  # where the next panel begins
-            for b in range(rows):
-                row = blocks * wide * ids[begin + b] if k == 0 else 0
-                copy(gate + WORD * PANEL * b, start + WORD * row, blocks * width)
-                prefetch(start + WORD * (row + further), blocks * width)
-            if k:
-                product(weights, layer + FROM_INPUT, gate, PANEL, read_y, rows, added * at, added * width)
-            target = gate + (WORD * width if cell == GRU else 0)
-            product(weights, layer + FROM_HIDDEN, target, PANEL, read_h, rows, added * at, added * width)
-            for b in range(rows):
-                own, place = gate + WORD * PANEL * b, WORD * (wide * b + at)
-                if cell == LSTM:
-                    lstm_gates(own, new + place, h + part + place, width)
-                elif cell == GRU:
-                    gru_gates(own, new + place, h + place, width)
-                else:
-                    rnn_gates(own, new + place, width)
-        copy(h, new, rows * wide)
-        if k:
-            add(total.ctypes.data, y, h, rows * wide)
-        y = np.int64(total.ctypes.data) if k else h
-    if output:
-        outputs, place = plan[OUTPUTS], LAYER_0 + layers * LAYER_SIZE
-        target = np.int64(logits.ctypes.data) + WORD * outputs * begin
-        for b in range(rows):
-            copy(target + WORD * outputs * b, base + WORD * plan[place], outputs)
-        read_y = ready(plan, form_y, y, rows)
-        for at in range(0, outputs, PANEL):
-            width = min(PANEL, outputs - at)
-            product(weights, place + 1, target + WORD * at, outputs, read_y, rows, at, width)
-
-
-@jitable
 def step(
     weights: Any,
     working: Any,
     ids: Any,
     state: Any,
     logits: Any,
-    begin: Any,
-    end: Any,
+    first: Any,
+    last: Any,
     output: Any,
     backwards: Any,
 ) -> Any:
-    """Feed ids[begin:end] to these rows: state and, where `output`, logits move on in place.
+    """Feed ids[first:last] to these rows: state and, where `output`, logits move on in place.
 
     working: memory of `Kernels._working`. `backwards` runs through the weights from the end, so that of
     weights larger than the cache the part used last is used first.
     """
-    for b in range(begin, end, BLOCK):
-        feed(weights, working, ids, state, logits, b, min(b + BLOCK, end), output, backwards)
+    plan, words = weights
+    gates, after, total, form_y, form_h = working
+    layers, wide, blocks, cell = plan[LAYERS], plan[WIDE], plan[BLOCKS], plan[CELL]
+    base, gate, new = np.int64(words.ctypes.data), np.int64(gates.ctypes.data), np.int64(after.ctypes.data)
+    unit, part = PANEL // blocks, WORD * wide * state.shape[2]
+    panels, added = (wide + unit - 1) // unit, 3 if cell == GRU else blocks
+    for begin in range(first, last, BLOCK):
+        rows = min(BLOCK, last - begin)
+        y = np.int64(0)
+        for k in range(layers):
+            layer = LAYER_0 + k * LAYER_SIZE
+            h = np.int64(state.ctypes.data) + part * state.shape[1] * k + WORD * wide * begin
+            read_h, read_y = ready(plan, form_h, h, rows), ready(plan, form_y, y, rows if k else 0)
+            for i in range(panels):
+                at = unit * (panels - 1 - i if backwards else i)
+                width = min(unit, wide - at)
+                start = base + WORD * (plan[layer + START] + blocks * at)
+                further = -blocks * unit if backwards else blocks * unit  # where the next panel begins
+                for b in range(rows):
+                    row = blocks * wide * ids[begin + b] if k == 0 else 0
+                    copy(gate + WORD * PANEL * b, start + WORD * row, blocks * width)
+                    prefetch(start + WORD * (row + further), blocks * width)
+                if k:
+                    product(weights, layer + FROM_INPUT, gate, PANEL, read_y, rows, added * at, added * width)
+                target = gate + (WORD * width if cell == GRU else 0)
+                product(weights, layer + FROM_HIDDEN, target, PANEL, read_h, rows, added * at, added * width)
+                for b in range(rows):
+                    own, place = gate + WORD * PANEL * b, WORD * (wide * b + at)
+                    if cell == LSTM:
+                        lstm_gates(own, new + place, h + part + place, width)
+                    elif cell == GRU:
+                        gru_gates(own, new + place, h + place, width)
+                    else:
+                        rnn_gates(own, new + place, width)
+            copy(h, new, rows * wide)
+            if k:
+                add(total.ctypes.data, y, h, rows * wide)
+            y = np.int64(total.ctypes.data) if k else h
+        if output:
+            outputs, place = plan[OUTPUTS], LAYER_0 + layers * LAYER_SIZE
+            target = np.int64(logits.ctypes.data) + WORD * outputs * begin
+            for b in range(rows):
+                copy(target + WORD * outputs * b, base + WORD * plan[place], outputs)
+            read_y = ready(plan, form_y, y, rows)
+            for at in range(0, outputs, PANEL):
+                width = min(PANEL, outputs - at)
+                product(weights, place + 1, target + WORD * at, outputs, read_y, rows, at, width)
 
 
 @jitable

@@ -31,28 +31,19 @@ from typing import Any, BinaryIO
 from charloom.errors import DataError, ModelError, UsageError
 from charloom.text import arrays, cache
 from charloom.text.condition import Condition
-from charloom.text.config import DataConfig, Progress
+from charloom.text.config import DataConfig, Progress, Report
 from charloom.text.dealer import PARTS
 from charloom.text.documents import Mode
 from charloom.text.parts import Part, encode_documents, encode_whole, open_part
 from charloom.text.reading import Reading, read
-from charloom.text.sources import BLOCK, Collection, Report, collect
+from charloom.text.sources import BLOCK, Collection, collect
 from charloom.text.vocabulary import BOS, BYTE, EOS, SEP, Vocabulary
 
 __all__ = ["Corpus", "DataConfig", "Part", "Progress", "prepare"]
 
 FORMAT = 4  # of a cache entry, and of the notes in one that is not finished
-KEYS = {
-    "documents",
-    "guess",
-    "encoding",
-    "conditions",
-    "columns",
-    "blank",
-    "vocabulary",
-    "parts",
-    "files",
-}  # of meta.json
+KEYS = {"documents", "guess", "encoding", "conditions", "columns", "blank", "vocabulary", "parts", "files"}
+"""Of meta.json."""
 STALE = 2 * 24 * 3600  # seconds; no text takes so long to encode
 DEFAULT = "python-docs"  # every Python carries it
 

@@ -26,16 +26,8 @@ MARKS = (  # byte order marks; that of UTF-32 begins with that of UTF-16
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-USUAL = (
-    "utf_8",
-    "cp1252",
-    "latin_1",
-    "cp1251",
-    "cp932",
-    "gb18030",
-    "big5",
-    "euc_kr",
-)  # rather than their kin
+# taken rather than their kin
+USUAL = ("utf_8", "cp1252", "latin_1", "cp1251", "cp932", "gb18030", "big5", "euc_kr")
 FORMATS = (  # how files begin that hold text in another form
     (b"%PDF-", "a PDF"),
     (b"PK\x03\x04", "a .docx, .odt, .epub or another zipped document"),

@@ -11,10 +11,9 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from charloom.text.config import DataConfig, Progress
+from charloom.text.config import DataConfig, Progress, Report
 from charloom.text.corpus import Corpus, prepare
 from charloom.text.documents import Mode, places
-from charloom.text.sources import Report
 from charloom.text.vocabulary import FirstAppearances
 
 Hashes = npt.NDArray[np.float64]

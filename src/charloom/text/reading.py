@@ -13,12 +13,12 @@ from typing import Any
 from charloom.errors import DataError, UsageError
 from charloom.text import arrays, cache
 from charloom.text.condition import Condition
-from charloom.text.config import DataConfig, Progress
+from charloom.text.config import DataConfig, Progress, Report
 from charloom.text.dealer import PARTS, Dealer, pieces
 from charloom.text.decoding import encoding_of, text_blocks
 from charloom.text.documents import Document, Mode, guess, lines, paragraphs
 from charloom.text.parts import TextWriter, are_there
-from charloom.text.sources import Collection, Report, Source
+from charloom.text.sources import Collection, Source
 from charloom.text.tables import TAB, Columns, rows
 from charloom.text.tallies import Tallies
 from charloom.text.vocabulary import FirstAppearances

@@ -17,8 +17,7 @@ from typing import Any, BinaryIO, Literal, cast
 
 from charloom.errors import DataError, MissingExtraError
 from charloom.text import catalog
-from charloom.text.config import Progress
-from charloom.text.config import Report as Report
+from charloom.text.config import Progress, Report
 
 Kind = Literal["text", "csv", "tsv", "jsonl", "parquet"]
 TABLES: dict[str, Kind] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import platform
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from charloom._version import __version__
 from charloom.errors import UsageError
+from charloom.job import processors
 from charloom.training.config import Precision, TrainConfig
 
 CHECK_ROWS = 256  # of the trial product: large enough that its time is the arithmetic's
@@ -60,20 +60,13 @@ class Place:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
 
-def cores() -> int:
-    """Processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS or Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def choose(config: TrainConfig, sharing: int = 1) -> Place:
     """Settle device, precision and threads, where so many processes are `sharing` the machine.
 
     Raises UsageError for a device that torch does not see.
     """
     device = _device(config.device)
-    threads = config.threads or max(1, cores() // sharing)
+    threads = config.threads or max(1, processors() // sharing)
     if config.precision != "auto":
         return Place(device, config.precision, threads, "as asked for")
     if device.type == "mps":

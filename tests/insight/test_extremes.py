@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from charloom.insight.passages import LENGTH, STEP, extremes, in_pieces
+from charloom.insight.extremes import LENGTH, STEP, extremes, in_pieces
 from charloom.insight.score import Scored, score
 
 
