@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 
 KEPT = Path(tempfile.gettempdir(), "charloom-tests")
-os.environ.setdefault(
-    "OMP_WAIT_POLICY", "PASSIVE"
-)  # as charloom.training sets it, for tests that load torch first
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as charloom.training, for tests that load torch first
 os.environ["CHARLOOM_CACHE"] = str(KEPT)  # compiled functions choose their cache when they are imported
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -78,7 +78,7 @@ def lesson(run_folder: Path, steps: int) -> tuple[api.CharacterModel, list[Any]]
 
 def test_the_lesson(data_folder: Path, tmp_path: Path) -> None:
     """S5 to S7 and S9 on real news: one-hot, hidden 64, Adam 0.01, one text a step."""
-    model, events = lesson(tmp_path / "run", 120)
+    model, events = lesson(tmp_path / "run", 60)
     assert model.model.config == ModelConfig(cell="lstm", layers=1, hidden=64, embedding=0, dropout=0.0)
     vocabulary = model.model.vocabulary
     assert len(vocabulary) == 82
@@ -92,9 +92,9 @@ def test_the_lesson(data_folder: Path, tmp_path: Path) -> None:
     assert (train.layout, train.window, train.optimiser, train.rate) == ("windows", 100, "adam", 0.01)
 
     evaluated = [e for e in events if isinstance(e, Evaluated)]
-    assert [e.step for e in evaluated] == [0, 120]
+    assert [e.step for e in evaluated] == [0, 60]
     assert evaluated[0].nats == pytest.approx(math.log(82), abs=1e-4)  # the lesson prints 4.399
-    assert evaluated[1].nats < 3.2
+    assert evaluated[1].nats < 3.4
     assert all(e.rate == 0.01 for e in evaluated)
 
     text = model.generate("today ", temperature=0, length=1000)

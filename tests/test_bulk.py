@@ -29,7 +29,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> CharacterModel:
     folder = tmp_path_factory.mktemp("names")
     lines = [name + ending for name in NAMES for ending in ("", "lina", "bella", "mira", "tine")]
     (folder / "names.txt").write_text("\n".join(lines * 8), encoding="utf-8")
-    options = {"documents": "line", "steps": 120, "hidden": 32, "lanes": 8, "window": 16}
+    options = {"documents": "line", "steps": 120, "evaluate_steps": 60, "hidden": 32}
+    options |= {"lanes": 8, "window": 16}
     return charloom.train(folder / "names.txt", out=folder / "run", **options)
 
 

@@ -11,18 +11,17 @@ import pytest
 
 from charloom.compiled import COMPILES, cache_folder
 
-MODELS = Path(__file__).parent / "runtime" / "conftest.py"
+SUPPORT = Path(__file__).parent / "support"
 SCRIPT = """
-import importlib.util, sys
+import sys
 {before}
-found = importlib.util.spec_from_file_location("models", {models!r})
-models = importlib.util.module_from_spec(found)
-found.loader.exec_module(models)
+sys.path.insert(0, {support!r})
+import untrained
 from charloom import compiled
 from charloom.runtime.generator import Generator
 from charloom.runtime.options import SamplerConfig
 compiled.on_compile.append(lambda: print("compiling"))
-generator = Generator(models.build("gru", layers=2))
+generator = Generator(untrained.model("gru", layers=2))
 print(type(generator.engine).__name__)
 for options in ({{}}, {{"temperature": 0}}, {{"top_p": 0.5, "stop": ("t",)}}, {{"match": "[a-d]{{4}}"}}):
     print(repr(generator.sample("the ", settings=SamplerConfig(length=20, **options)).text))
@@ -33,7 +32,7 @@ print("torch" in sys.modules)
 def run(before: str = "", **environment: str) -> list[str]:
     kept = {name: value for name, value in os.environ.items() if name not in ("HOME", "CHARLOOM_CACHE")}
     result = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(before=before, models=str(MODELS))],
+        [sys.executable, "-c", SCRIPT.format(before=before, support=str(SUPPORT))],
         env={**kept, **environment},
         capture_output=True,
         encoding="utf-8",

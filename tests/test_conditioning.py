@@ -11,7 +11,6 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from conditioned import IMAGE, KIND, KINDS, SPECIALS, TRANSLATES, YEAR, model
 
 import charloom
 from charloom import bulk
@@ -27,6 +26,7 @@ from charloom.runtime.options import SamplerConfig
 from charloom.runtime.sample import Given
 from charloom.text.condition import slices, vector, width
 from charloom.training.network import Network
+from conditioned import IMAGE, KIND, KINDS, SPECIALS, TRANSLATES, YEAR, model
 
 PROMPT = "the rain in "
 
@@ -70,7 +70,7 @@ def test_every_engine_begins_alike(kind: str, cell: Cell, layers: int) -> None:
         np.testing.assert_allclose(found.hidden, state, atol=1e-4)
     if given:
         other = Generator(made).prime(PROMPT, source="b" if "source" in given else "")
-        assert not np.allclose(found.logits, other.logits, atol=1e-2)
+        assert not np.allclose(found.logits, other.logits, atol=1e-3)
 
 
 def test_onnx_takes_the_condition_once(tmp_path: Path) -> None:

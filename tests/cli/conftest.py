@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-import bad_input
 import pytest
 
-from charloom.cli import main
+import bad_input
+from typed import Result, command, here
 
 VERSE = """\
 The fog comes on little cat feet and sits
@@ -23,45 +18,7 @@ haunches and then moves on over the water.
 """
 
 
-@dataclass(frozen=True)
-class Result:
-    """How a command ended, and what it wrote."""
-
-    code: int
-    out: str
-    err: str
-
-
 Run = Callable[..., Result]
-
-
-def command(*arguments: str | Path, input: bytes | None = None, **environment: str) -> Result:
-    """`python -m charloom` in a process of its own."""
-    found = subprocess.run(
-        [sys.executable, "-m", "charloom", *map(str, arguments)],
-        input=input,
-        stdin=subprocess.DEVNULL if input is None else None,
-        capture_output=True,
-        env={**os.environ, **environment},
-        timeout=120,
-    )
-    return Result(found.returncode, found.stdout.decode("utf-8"), found.stderr.decode("utf-8"))
-
-
-def here(*arguments: str | Path, input: bytes = b"") -> Result:
-    """The same in this process: quicker, since everything is loaded."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="") for _ in range(2))
-    stdin = io.TextIOWrapper(io.BytesIO(input), encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, stream in (("stdin", stdin), ("stdout", out), ("stderr", err)):
-            patch.setattr(sys, name, stream)
-        with pytest.raises(SystemExit) as ended:
-            main(list(map(str, arguments)))
-    for stream in (out, err):
-        stream.flush()
-    texts = [stream.buffer.getvalue().decode("utf-8") for stream in (out, err)]
-    code = ended.value.code
-    return Result(code if isinstance(code, int) else 1, *texts)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from bad_input import ANY, FILES, Case, age, check, cut, drop, garble, poison, reshape
 
 CASES = [

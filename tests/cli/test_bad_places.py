@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bad_input import ANY, TINY, Case, check, matches, tree
 
+from bad_input import ANY, TINY, Case, check, matches, tree
 from charloom.text import catalog
 
 CASES = [

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from bad_input import ANY, TINY, Case, check
 
 CASES = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from bad_input import ANY, TINY, Case, check
 
 CASES = [

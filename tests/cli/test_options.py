@@ -16,10 +16,11 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
-from conditioned import IMAGE, KIND, TRANSLATES, YEAR, model, write
 
 from charloom.cli import group
 from charloom.model.folder import Model
+from conditioned import IMAGE, KIND, TRANSLATES, YEAR, model
+from untrained import write
 
 TIMES = re.compile(r'"(seconds|reason|path)": [^,}]+|\d+:\d\d|^(on|run) .*|seconds = .*', re.MULTILINE)
 

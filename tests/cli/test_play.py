@@ -8,12 +8,14 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import charloom
 from charloom.cli.welcome import dragged
+from typed import Result, command, here
 
 CHARLOOM = [sys.executable, "-m", "charloom"]
 TEXT = "The cat sat on the mat. The dog sat on the log.\nWho sat on the cat? The dog did.\n" * 60
@@ -24,20 +26,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that has learned three sentences nearly by heart."""
     folder = tmp_path_factory.mktemp("play")
     (folder / "cat.txt").write_text(TEXT, encoding="utf-8")
-    charloom.train(folder / "cat.txt", out=folder / "run", steps=150, hidden=48, lanes=4, window=32)
+    options = {"steps": 150, "evaluate_steps": 50, "hidden": 48, "lanes": 4, "window": 32}
+    charloom.train(folder / "cat.txt", out=folder / "run", **options)
     return folder / "run"
 
 
-def play(model: Path, lines: str, *options: str) -> str:
-    done = subprocess.run(
-        [*CHARLOOM, "play", str(model), *options],
-        input=lines,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def play(model: Path, lines: str, *options: str, run: Callable[..., Result] = here) -> str:
+    done = run("play", model, *options, input=lines.encode())
+    assert done.code == 0, done.err
+    return done.out
 
 
 def kept(model: Path) -> str:
@@ -50,7 +47,7 @@ def _new_story(model: Path) -> None:
 
 
 def test_typed_text_is_kept_and_the_likeliest_words_are_offered(model: Path) -> None:
-    shown = play(model, "The cat sat on\n/quit\n")
+    shown = play(model, "The cat sat on\n/quit\n", run=command)
     assert kept(model) == "The cat sat on"
     last = shown[shown.rindex("The cat sat on") :]
     assert re.search(r"1 +\d+% +the", last), last

@@ -1,4 +1,7 @@
-"""The commands one after another on real texts, each a process of its own, as a user would type them."""
+"""The commands one after another on real texts, as a user would type them.
+
+One of each kind is a process of its own; the others run in this one, in which everything is loaded.
+"""
 
 from __future__ import annotations
 
@@ -16,22 +19,16 @@ import pytest
 from charloom.model.folder import read
 from charloom.settings import PRESETS
 from charloom.text.corpus import prepare
+from typed import command, here
 
 LESSON = "0.3,0.8,1.0,1.3,1.8"
 
 
-def run(folder: Path, *arguments: str, input: str | None = None, code: int = 0) -> str:
-    """What the command wrote to standard output."""
-    found = subprocess.run(
-        [sys.executable, "-m", "charloom", *arguments],
-        cwd=folder,
-        input=input,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=300,
-    )
-    assert found.returncode == code, found.stderr
-    return found.stdout
+def run(folder: Path, *words: str, input: str | None = None, alone: bool = False, code: int = 0) -> str:
+    """What the command wrote to standard output; `alone` in a process of its own."""
+    found = (command if alone else here)(*words, folder=folder, input=(input or "").encode())
+    assert found.code == code, found.err
+    return found.out
 
 
 def events(out: str) -> list[dict]:
@@ -39,11 +36,8 @@ def events(out: str) -> list[dict]:
 
 
 def test_train_sample_eval_info_on_tiny_shakespeare(data_folder: Path, tmp_path: Path) -> None:
-    told = events(
-        run(
-            tmp_path, "train", "tinyshakespeare", "--steps", "60", "--hidden", "48", "--layers", "2", "--json"
-        )
-    )
+    train = "train tinyshakespeare --steps 60 --hidden 48 --layers 2 --set train.evaluate_steps=20 --json"
+    told = events(run(tmp_path, *train.split(), alone=True))
     assert {"start", "eval", "sample", "checkpoint", "done"} <= {event["event"] for event in told}
     done = told[-1]
     assert done["event"] == "done"
@@ -54,13 +48,13 @@ def test_train_sample_eval_info_on_tiny_shakespeare(data_folder: Path, tmp_path:
     assert done["parameters"] == model.parameters
     assert 2 < done["best_nats"] < 3.4  # letter frequencies alone give 3.4
 
-    text = run(tmp_path, "sample", "--prompt", "ROMEO:", "--length", "80", "--seed", "3")
+    text = run(tmp_path, "sample", "--prompt", "ROMEO:", "--length", "80", "--seed", "3", alone=True)
     assert text.startswith("ROMEO:")
     assert len(text) == len("ROMEO:") + 80 + 1
     assert text == run(tmp_path, "sample", "--prompt", "ROMEO:", "--length", "80", "--seed", "3")
 
     held_out = prepare(["tinyshakespeare"]).test
-    scored = json.loads(run(tmp_path, "eval", "--limit", "20000", "--json"))
+    scored = json.loads(run(tmp_path, "eval", "--limit", "20000", "--json", alone=True))
     assert scored["characters"] == 20000
     assert not scored["trained_on"]
     assert scored["carried"]["nats"] == pytest.approx(done["best_nats"], abs=0.1)  # another twentieth
@@ -78,20 +72,19 @@ def test_train_sample_eval_info_on_tiny_shakespeare(data_folder: Path, tmp_path:
     assert by_file["carried"]["nats"] == pytest.approx(scored["carried"]["nats"], abs=1e-6)
     assert by_file["cold_256"]["nats"] == pytest.approx(scored["cold_256"]["nats"], abs=1e-6)
 
-    on_training = run(tmp_path, "eval", "--part", "train", "--limit", "3000")
-    assert "which it was TRAINED on" in on_training
-    facts = json.loads(run(tmp_path, "info", "runs/tinyshakespeare", "--json"))
+    facts = json.loads(run(tmp_path, "info", "runs/tinyshakespeare", "--json", alone=True))
     assert (facts["cell"], facts["layers"], facts["hidden"]) == ("lstm", 2, 48)
     assert facts["metrics"]["nats"] == done["best_nats"]
 
 
 def test_the_lesson_from_the_command_line(data_folder: Path, tmp_path: Path) -> None:
     """S5: its network. S7: its training, a text a step. S9: greedy. S10: the table of temperatures."""
-    told = events(run(tmp_path, "train", "ag_news:test", "--preset", "lesson", "--steps", "60", "--json"))
+    train = "train ag_news:test --preset lesson --steps 30 --set train.evaluate_steps=30 --json"
+    told = events(run(tmp_path, *train.split()))
     first = next(event for event in told if event["event"] == "eval")
     assert first["step"] == 0
     assert first["nats"] == pytest.approx(4.399, abs=0.1)  # about ln 82, as the lesson prints
-    assert told[-1]["best_nats"] < 3.4  # sixty texts teach it little more than which letters there are
+    assert told[-1]["best_nats"] < 3.4  # thirty texts teach it little more than which letters there are
     model = read(tmp_path / told[-1]["run"])
     assert model.config.to_json() == {**PRESETS["lesson"]["model"]}
     assert not model.vocabulary.specials
@@ -107,29 +100,22 @@ def test_the_lesson_from_the_command_line(data_folder: Path, tmp_path: Path) -> 
     heads = [line for line in table.splitlines() if line.startswith("── temperature")]
     assert [head.split()[2] for head in heads] == ["0.3", "0.8", "1", "1.3", "1.8"]
     assert table.count("\nToday ") == 5
-    refused = subprocess.run(
-        [sys.executable, "-m", "charloom", "sample", "--prompt", "Ω"],
-        cwd=tmp_path, capture_output=True, encoding="utf-8",
-    )  # fmt: skip
-    assert refused.returncode == 1
-    assert "'Ω'" in refused.stderr.splitlines()[-1]
+    refused = here("sample", "--prompt", "Ω", folder=tmp_path)
+    assert refused.code == 1
+    assert "'Ω'" in refused.err.splitlines()[-1]
 
 
 def test_standard_input_is_a_text(tmp_path: Path) -> None:
     lines = "".join(f"a line of verse, number {n}\n" for n in range(300))
-    out = run(tmp_path, "train", "-", "--steps", "3", "--hidden", "8", "--out", "run", input=lines)
+    train = ("train", "-", "--steps", "3", "--hidden", "8", "--out", "run")
+    out = run(tmp_path, *train, input=lines, alone=True)
     assert "stdin" in out
-    assert "came through standard input" in failing(tmp_path, "eval", "run")
+    refused = here("eval", "run", folder=tmp_path)
+    assert refused.code == 1
+    assert "came through standard input" in refused.err
     scored = json.loads(run(tmp_path, "eval", "run", "-", "--json", input=lines))
     assert scored["trained_on"]
-
-
-def failing(folder: Path, *arguments: str) -> str:
-    found = subprocess.run(
-        [sys.executable, "-m", "charloom", *arguments], cwd=folder, capture_output=True, encoding="utf-8"
-    )
-    assert found.returncode == 1
-    return found.stderr
+    assert "which it was TRAINED on" in run(tmp_path, "eval", "run", "-", input=lines)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has other pipes")

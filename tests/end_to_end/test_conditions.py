@@ -6,13 +6,13 @@ import csv
 import io
 import json
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+from typed import command, here
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -22,10 +22,9 @@ def example(name: str) -> Any:
 
 
 def charloom(*arguments: object, folder: Path) -> str:
-    command = [sys.executable, "-m", "charloom", *map(str, arguments)]
-    found = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", timeout=300)
-    assert found.returncode == 0, found.stderr
-    return found.stdout
+    found = (command if arguments[0] == "train" else here)(*arguments, folder=folder)
+    assert found.code == 0, found.err
+    return found.out
 
 
 def test_the_example_of_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import untrained
 from charloom.errors import DataError, UsageError
 from charloom.insight import evaluation, heldout
 from charloom.insight.evaluation import COLD, evaluate, interval
@@ -34,12 +35,7 @@ def corpus_of(tmp_path: Path):
 
 def model_of(corpus: Corpus, config: ModelConfig, seed: int = 0) -> Model:
     """A network that was never trained, but is far from indifferent."""
-    random = np.random.default_rng(seed)
-    shapes = config.weight_shapes(len(corpus.vocabulary))
-    weights = {name: random.normal(0, 0.7, shape).astype(np.float32) for name, shape in shapes.items()}
-    if not config.embedding:
-        weights["embedding.weight"] = np.eye(len(corpus.vocabulary), dtype=np.float32)
-    return Model(config=config, vocabulary=corpus.vocabulary, weights=weights)
+    return untrained.of(config, corpus.vocabulary, seed)
 
 
 def constant(corpus: Corpus, logits: np.ndarray) -> Model:

@@ -12,17 +12,7 @@ from charloom.model.growth import grown
 from charloom.runtime.generator import Generator
 from charloom.text.condition import Condition
 from charloom.text.vocabulary import BOS, BYTE, EOS, Vocabulary
-
-
-def model(config: ModelConfig, vocabulary: Vocabulary) -> Model:
-    random = np.random.default_rng(0)
-    weights = {
-        name: random.normal(0, 0.3, shape).astype(np.float32)
-        for name, shape in config.weight_shapes(len(vocabulary)).items()
-    }
-    if not config.embedding:
-        weights["embedding.weight"] = np.eye(len(vocabulary), dtype=np.float32)
-    return Model(config=config, vocabulary=vocabulary, weights=weights)
+from untrained import of
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
@@ -30,7 +20,7 @@ def model(config: ModelConfig, vocabulary: Vocabulary) -> Model:
 @pytest.mark.parametrize("specials", [(), (BOS, BYTE)])
 def test_old_ids_keep_their_rows(cell, embedding, specials) -> None:
     config = ModelConfig(cell=cell, hidden=8, embedding=embedding)
-    before = model(config, Vocabulary.from_text("abc ", specials))
+    before = of(config, Vocabulary.from_text("abc ", specials))
     vocabulary = before.vocabulary.extended("cadé", (BOS, EOS))
     assert vocabulary.tokens[: len(before.vocabulary)] == before.vocabulary.tokens
     weights = grown(before, config, vocabulary)
@@ -52,7 +42,7 @@ def test_conditions_that_are_missing_are_told() -> None:
         embedding=2,
         conditions=(Condition(name="genre", kind="label", values=("a", "b"), counts=(1, 1)),),
     )
-    before = model(with_condition, Vocabulary.from_text("ab"))
+    before = of(with_condition, Vocabulary.from_text("ab"))
     with pytest.raises(UsageError, match="condition genre"):
         grown(before, ModelConfig(hidden=4, embedding=2), before.vocabulary)
     assert grown(before, with_condition, before.vocabulary).keys() == before.weights.keys()

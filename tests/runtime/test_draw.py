@@ -82,7 +82,7 @@ def test_pick_is_the_inverse_of_the_cumulative_distribution(weights: list[int], 
 )
 @pytest.mark.parametrize("varied", ["stream", "seed"])
 def test_draws_have_the_exact_distribution(make_model, options, varied) -> None:
-    generator = Generator(make_model("gru", seed=3))
+    generator = Generator(make_model("gru", seed=4))
     state = generator.prime("the ")
     settings = SamplerConfig(length=1, ignore_eos=True, **options)
     n = 4000

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from conditioned import IMAGE, KIND, TRANSLATES, YEAR, model, write
 from safetensors.numpy import load_file, save_file
+
+from conditioned import IMAGE, KIND, TRANSLATES, YEAR, model
+from untrained import write
 
 TEXT = "".join(f"The fog comes on little cat feet {n}\n" for n in range(400))
 ANY = "…"  # in a message: whatever stands there

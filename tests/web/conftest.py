@@ -8,16 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
 
+import untrained
 from charloom.export import html, module
 from charloom.model import folder
-from charloom.model.config import ModelConfig
 from charloom.model.folder import Model
-from charloom.text.condition import Condition
-from charloom.text.vocabulary import Vocabulary
 
 ARGUMENTS = [
     "--headless",
@@ -30,7 +27,6 @@ ARGUMENTS = [
     "--disable-quic",
 ]
 ORIGIN = "http://charloom.test"  # no such host: what it serves comes from the test itself
-LETTERS = "etaoin shrdluc\n.,'\"()ABCmwfgypbvkxjqz-"
 WEB = Path(html.__file__).parents[1] / "web"
 CURVE = [
     {"step": 0, "seconds": 1.0, "loss": None, "nats": 3.5},
@@ -41,56 +37,13 @@ MakeFolder = Callable[..., tuple[Path, Model]]
 Open = Callable[..., Page]
 
 
-def random_model(
-    cell: str = "lstm",
-    *,
-    layers: int = 1,
-    hidden: int = 24,
-    embedding: int = 8,
-    vocabulary: Vocabulary | None = None,
-    specials: tuple[str, ...] = ("<bos>", "<eos>", "<byte>"),
-    ends: float = -6,  # nats added to <eos>: texts long enough to look at
-    conditions: tuple[Condition, ...] = (),
-    **described: Any,
-) -> Model:
-    vocabulary = vocabulary or Vocabulary.of_characters(LETTERS, specials)
-    config = ModelConfig(
-        cell=cell,  # type: ignore[arg-type]
-        layers=layers,
-        hidden=hidden,
-        embedding=embedding,
-        conditions=conditions,
-    )
-    random = np.random.default_rng(0)
-    weights = {
-        name: random.normal(0, 1.5 / np.sqrt(shape[-1]) if len(shape) > 1 else 0.3, shape).astype(np.float32)
-        for name, shape in config.weight_shapes(len(vocabulary)).items()
-    }
-    weights["output.weight"] *= 3  # far from uniform, so that a wrong logit shows in the text
-    if vocabulary.eos is not None:
-        weights["output.bias"][vocabulary.eos] += ends
-    if not embedding:
-        weights["embedding.weight"] = np.eye(len(vocabulary), dtype=np.float32)
-    return Model(config=config, vocabulary=vocabulary, weights=weights, **described)
-
-
 @pytest.fixture(scope="session")
 def make_folder(tmp_path_factory: pytest.TempPathFactory) -> MakeFolder:
     """`make_folder(cell, layers=, hidden=, …, card=)`: a model folder on disk and the model in it."""
 
     def make(*arguments: Any, card: str = "# A model\n\n- of: tests\n", **options: Any) -> tuple[Path, Model]:
-        model = random_model(*arguments, **options)
-        path = tmp_path_factory.mktemp("model")
-        folder.create(
-            path,
-            config=model.config,
-            vocabulary=model.vocabulary,
-            card=card,
-            sampling=model.sampling,
-            provenance=model.provenance,
-        )
-        folder.write_weights(path, model.weights, model.metrics)
-        return path, model
+        model = untrained.model(*arguments, **{"ends": -6, **options})  # texts long enough to look at
+        return untrained.write(tmp_path_factory.mktemp("model"), model, card), model
 
     return make
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 import struct
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Error, Page, expect
+from in_browser import ask, generated
+from playwright.sync_api import Error, Page
 
-from charloom.export.bundle import WEB
-from charloom.export.precision import SCALE
 from charloom.model.folder import Model
 from charloom.runtime.generator import Generator
 from charloom.runtime.options import SamplerConfig
@@ -26,7 +23,6 @@ VECTORS = json.loads(
     (Path(__file__).parents[1] / "runtime" / "draw_vectors.json").read_text(encoding="utf-8")
 )
 TEXT = 'the rain\n"is heavy" (and cold) é 😀 to.'
-LOADED = "(await import('/model/charloom.js').then(({ load }) => load('/model')))"
 
 CLASS = Condition(name="class", kind="label", values=("odd", "even", "<i>"), counts=(5, 3, 1))
 IMAGE = Condition(name="image", kind="array", size=9, mean=5.0, deviation=4.0)
@@ -34,15 +30,6 @@ TRANSLATES = ("<bos>", "<eos>", "<sep>", "<byte>")
 
 MakeFolder = Callable[..., tuple[Path, Model]]
 Lab = Callable[..., Page]
-
-
-def ask(page: Page, expression: str, argument: Any = None) -> Any:
-    """The value of a JavaScript expression in which `model` is the model and `x` the argument."""
-    return page.evaluate(f"async (x) => {{ const model = {LOADED}; return {expression}; }}", argument)
-
-
-def generated(page: Page, prompt: str, **options: Any) -> str:
-    return str(ask(page, "model.generate(x)", {"prompt": prompt, **options}))
 
 
 def test_the_draw_follows_the_vectors(lab: Lab) -> None:
@@ -187,81 +174,6 @@ def test_a_text_in_pieces_tells_why_it_ended(lab: Lab, make_folder: MakeFolder) 
     assert len(pieces) > 20
 
 
-@pytest.mark.parametrize("precision", ["float16", "int8"])
-def test_coarser_weights_are_what_the_file_says(lab: Lab, make_folder: MakeFolder, precision: str) -> None:
-    source, model = make_folder("gru", layers=2)
-    rounded = dict(model.weights)
-    for name, matrix in model.weights.items():
-        if matrix.ndim == 2 and precision == "float16":
-            rounded[name] = matrix.astype(np.float16).astype(np.float32)
-        elif matrix.ndim == 2:
-            scale = np.abs(matrix).max(axis=1, keepdims=True) / np.float32(127)
-            rounded[name] = (np.rint(matrix / scale) * scale).astype(np.float32)
-    generator = Generator(replace(model, weights=rounded))
-    page = lab(source, precision)
-    found = ask(page, "Array.from(model.prime(x).logits)", TEXT)
-    np.testing.assert_allclose(found, generator.prime(TEXT).logits, atol=1e-4)
-    assert not np.allclose(found, Generator(model).prime(TEXT).logits, atol=1e-4)
-
-
-def test_tensors_may_lie_at_any_byte(lab: Lab, make_folder: MakeFolder) -> None:
-    source, model = make_folder()
-    page = lab(source)
-    path = source / "js" / "model.safetensors"
-    content = path.read_bytes()
-    (size,) = struct.unpack("<Q", content[:8])
-    header = content[8 : 8 + size] + b" "
-    path.write_bytes(struct.pack("<Q", len(header)) + header + content[8 + size :])
-    found = ask(page, "Array.from(model.prime(x).logits)", TEXT)
-    np.testing.assert_allclose(found, Generator(model).prime(TEXT).logits, atol=1e-4)
-
-
-def damaged(content: bytes, how: str) -> bytes:
-    (size,) = struct.unpack("<Q", content[:8])
-    header = json.loads(content[8 : 8 + size])
-    if how == "cut in the header":
-        return content[:20]
-    if how == "cut in the numbers":
-        return content[:-9]
-    if how == "a tensor left out":
-        del header["output.bias"]
-    if how == "another type":
-        header["output.bias"]["dtype"] = "F64"
-    if how == "another shape":
-        header["output.bias"]["shape"] = [1, header["output.bias"]["shape"][0]]
-    if how == "no scale":
-        del header["output.weight" + SCALE]
-    text = json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + content[8 + size :]
-
-
-def test_a_damaged_file_is_told(lab: Lab, make_folder: MakeFolder) -> None:
-    source, _ = make_folder()
-    page = lab(source, "int8")
-    path = source / "js" / "model.safetensors"
-    whole = path.read_bytes()
-    for how, told in (
-        ("cut in the header", "cut short"),
-        ("cut in the numbers", "does not fit its place"),
-        ("a tensor left out", "output.bias is not of shape"),
-        ("another type", "has the type F64"),
-        ("another shape", "output.bias is not of shape"),
-        ("no scale", "has no scale a row"),
-    ):
-        path.write_bytes(damaged(whole, how))
-        with pytest.raises(Error, match=told):
-            ask(page, "1")
-
-
-def test_a_later_format_is_told(lab: Lab, make_folder: MakeFolder) -> None:
-    source, _ = make_folder()
-    page = lab(source)
-    path = source / "js" / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "format": 2}), "utf-8")
-    with pytest.raises(Error, match="format 2"):
-        ask(page, "1")
-
-
 def test_a_wrong_option_is_told(lab: Lab, make_folder: MakeFolder) -> None:
     source, _ = make_folder()
     page = lab(source)
@@ -346,58 +258,3 @@ def test_a_prompt_takes_the_form_of_the_training_text(lab: Lab, make_folder: Mak
         for text, (ids, written) in zip(texts, found, strict=True):
             assert ids == model.encode(text).tolist()
             assert written == generator.sample(text, settings=settings).text
-
-
-DOCS = (Path(__file__).parents[2] / "docs" / "page.md").read_text("utf-8")
-
-
-@pytest.mark.parametrize(
-    ("number", "options"),
-    [
-        (2, {}),
-        (3, {"conditions": (replace(CLASS, values=("Sports", "World"), counts=(1, 1)),)}),
-        (4, {"specials": TRANSLATES}),
-        (5, {}),
-    ],
-)
-def test_the_lines_of_the_documentation_write(
-    lab: Lab, make_folder: MakeFolder, number: int, options: dict[str, Any]
-) -> None:
-    (block,) = re.findall(r"```js\n(.*?)```", DOCS, re.DOTALL)
-    line = block.splitlines()[number]
-    body = f"return {line}" if line.startswith("model") else f"{line}\nreturn document.body.textContent"
-    page = lab(make_folder(**options)[0])
-    assert len(page.evaluate(f"async () => {{ const model = {LOADED}; {body}\n}}")) > 20
-
-
-def test_the_documentation_names_every_option() -> None:
-    source = (WEB / "engine" / "sampler.js").read_text("utf-8")
-    names = re.findall(r"^  (\w+): \[", source.partition("const LIMITS")[2].partition("};")[0], re.MULTILINE)
-    assert len(names) == 10
-    for name in (
-        *names,
-        "bias",
-        "ban",
-        "only",
-        "stop",
-        "ignore_eos",
-        "prompt",
-        "condition",
-        "source",
-        "state",
-    ):
-        assert f"`{name}`" in DOCS, name
-
-
-@pytest.mark.parametrize(("specials", "given"), [(("<bos>",), "prompt"), (TRANSLATES, "source")])
-def test_the_example_beside_the_engine_writes(
-    lab: Lab, make_folder: MakeFolder, specials: tuple[str, ...], given: str
-) -> None:
-    source, model = make_folder(specials=specials)
-    page = lab(source)
-    page.goto("http://charloom.test/model/index.html")
-    begin = {given: str(model.vocabulary.characters[0])}
-    settings = SamplerConfig(length=300, temperature=0.8, seed=7)
-    expected = Generator(model).sample(**begin, settings=settings).text  # type: ignore[arg-type]
-    expect(page.locator("#text")).not_to_be_empty()
-    assert page.locator("#text").text_content() == expected

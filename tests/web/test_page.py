@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
+from in_browser import finish, settle, write
 from playwright.sync_api import Page, expect
 
 from charloom.model.folder import Model
@@ -17,27 +17,6 @@ from charloom.text.condition import Condition
 
 Open = Callable[..., Page]
 MakeFolder = Callable[..., tuple[Path, Model]]
-
-
-def finish(page: Page) -> str:
-    """Wait until nothing is being written; the text then."""
-    expect(page.locator("#write")).to_be_visible()
-    return page.locator("#text").input_value()
-
-
-def write(page: Page) -> str:
-    page.get_by_role("button", name=re.compile("^Write")).click()
-    expect(page.locator("#status")).to_contain_text("seed")
-    return finish(page)
-
-
-def settle(page: Page) -> None:
-    """Long enough for what hangs on the text to be asked for."""
-    page.wait_for_timeout(300)
-
-
-def numbers(page: Page, selector: str) -> list[float]:
-    return [float(text.rstrip("%")) for text in page.locator(selector).all_inner_texts()]
 
 
 def test_it_writes_what_the_runtime_writes_and_goes_on(open_page: Open, make_folder: MakeFolder) -> None:
@@ -129,96 +108,6 @@ def test_undo_and_redo_know_what_was_typed_and_written(open_page: Open) -> None:
         assert text.input_value() == expected
 
 
-def test_alternatives_for_any_character(open_page: Open, make_folder: MakeFolder) -> None:
-    source, model = make_folder(sampling={"length": 10})
-    page = open_page(source=source)
-    page.locator("#text").fill("the rain")
-    page.locator("#text").press("Home")
-    for _ in range(4):
-        page.locator("#text").press("ArrowRight")
-    expect(page.locator("#here")).to_have_text(re.compile("in place of r"))
-    logits = Generator(model).prime("the ").logits.copy()
-    logits[[model.vocabulary.specials[name] for name in ("<bos>", "<byte>")]] = float("-inf")
-    best = [int(k) for k in (-logits).argsort(kind="stable")[:8]]
-    names = page.locator("#alternatives bdi").all_inner_texts()
-    pictures = {" ": "␣", "\n": "⏎"}
-    tokens = [model.vocabulary.tokens[k] for k in best]
-    assert names == [pictures.get(t, t) if isinstance(t, str) else "∎" for t in tokens]
-    chosen = next(k for k, token in enumerate(tokens) if isinstance(token, str))
-    page.locator("#alternatives button").nth(chosen).click()
-    expect(page.locator("#status")).to_contain_text("seed")
-    text = finish(page)
-    assert text.startswith(f"the {tokens[chosen]}")
-    assert len(text) == 15
-
-
-def centre(page: Page, character: int) -> tuple[float, float]:
-    """Where a character of the text, which is on one line, lies in the window."""
-    x, y = page.locator("#tint").evaluate(
-        """(tint, n) => {
-          const range = document.createRange();
-          range.setStart(tint.querySelector("div").firstChild, n);
-          range.setEnd(tint.querySelector("div").firstChild, n + 1);
-          const { left, right, top, bottom } = range.getBoundingClientRect();
-          return [(left + right) / 2, (top + bottom) / 2];
-        }""",
-        character,
-    )
-    return x, y
-
-
-def test_a_character_pointed_to_shows_its_alternatives(open_page: Open, make_folder: MakeFolder) -> None:
-    source, model = make_folder(sampling={"length": 10})
-    page = open_page(source=source)
-    page.locator("#text").fill("the rain")
-    settle(page)
-    page.mouse.move(*centre(page, 5))
-    told = page.locator("#peek-told")
-    scores = next(Generator(model).score([model.vocabulary.encode("the rain")]))
-    chance = 100 * 2.718281828 ** scores.log_probabilities[5]
-    expect(told).to_have_text(re.compile(f"^a: {chance:.1f}%, a surprise of"))
-    page.mouse.move(*centre(page, 4))
-    expect(told).to_have_text(re.compile("^r: "))
-    chosen = page.locator("#peek-list button:enabled").first
-    glyph = chosen.locator("bdi").inner_text()
-    chosen.click()
-    expect(page.locator("#peek")).to_be_hidden()
-    expect(page.locator("#status")).to_contain_text("seed")
-    text = finish(page)
-    assert text[:5] == f"the {glyph.replace('␣', ' ').replace('⏎', chr(10))}"
-    assert len(text) == 15
-
-
-def test_a_character_tapped_shows_its_alternatives(open_page: Open) -> None:
-    page = open_page(has_touch=True, viewport={"width": 390, "height": 800})
-    page.locator("#text").fill("the rain")
-    settle(page)
-    page.touchscreen.tap(*centre(page, 6))
-    expect(page.locator("#peek-told")).to_have_text(re.compile("^i: "))
-    box = page.locator("#peek").bounding_box()
-    assert box
-    assert 0 <= box["x"] <= box["x"] + box["width"] <= 390
-    page.keyboard.press("Escape")
-    expect(page.locator("#peek")).to_be_hidden()
-
-
-def test_colours_lie_under_their_letters_as_they_come(open_page: Open, make_folder: MakeFolder) -> None:
-    source, model = make_folder(sampling={"length": 300})
-    page = open_page(source=source)
-    page.locator("#sure").check()
-    text = write(page)
-    expect(page.locator("#tint span")).to_have_count(len(text))
-    tint, area = page.locator("#tint"), page.locator("#text")
-    assert tint.evaluate("element => element.textContent.slice(0, -1)") == text
-    assert tint.bounding_box() == area.bounding_box()
-    scores = next(Generator(model).score([model.vocabulary.encode(text)]))
-    depths = page.locator("#tint span").evaluate_all(
-        "all => all.map((span) => Number(span.style.getPropertyValue('--depth')))"
-    )
-    bits = -scores.log_probabilities / 0.6931472
-    assert depths == pytest.approx([min(1, bit / 8) for bit in bits], abs=0.0051)
-
-
 def test_the_paper_grows_and_shrinks_with_the_text(open_page: Open) -> None:
     page = open_page(viewport={"width": 390, "height": 2000})
     area = page.locator("#text")
@@ -232,77 +121,6 @@ def test_the_paper_grows_and_shrinks_with_the_text(open_page: Open) -> None:
     assert height() > empty
     page.locator("#clear").click()
     assert height() == empty
-
-
-def test_only_the_changed_lines_are_coloured_anew(open_page: Open) -> None:
-    page = open_page()
-    page.locator("#text").fill("the rain\nis cold\nto me")
-    page.locator("#sure").check()
-    expect(page.locator("#tint span")).to_have_count(22)
-    page.locator("#tint div").first.evaluate("block => { block.title = 'kept'; }")
-    page.locator("#text").press("End")
-    page.locator("#text").press_sequentially("\nand")
-    expect(page.locator("#tint span")).to_have_count(26)
-    assert page.locator("#tint div").first.get_attribute("title") == "kept"
-    assert page.locator("#tint div").all_inner_texts()[-1].strip("\u200b\n") == "and"
-
-
-def test_bars_move_with_the_temperature(open_page: Open) -> None:
-    page = open_page(view="inside")
-    page.locator("#text").fill("the ")
-    settle(page)
-    tops = []
-    for name in ("0.3", "0.8", "1.0", "1.3", "1.8"):
-        page.get_by_role("button", name=name, exact=True).click()
-        assert float(page.locator("#heat-value").inner_text()) == float(name)
-        tops.append(numbers(page, "#next span")[0])
-    assert tops == sorted(tops, reverse=True)
-    assert len(set(tops)) == 5
-    slider = page.locator("#heat").bounding_box()
-    assert slider
-    y = slider["y"] + slider["height"] / 2
-    page.mouse.move(slider["x"] + 0.9 * slider["width"], y)
-    page.mouse.down()
-    widths = []
-    for share in (0.7, 0.4, 0.1):
-        page.mouse.move(slider["x"] + share * slider["width"], y)
-        bar = page.locator("#next i").first
-        widths.append(float(bar.evaluate("bar => bar.style.getPropertyValue('--chance')")))
-    page.mouse.up()
-    assert widths == sorted(widths)
-    assert widths[0] < widths[-1]
-    page.locator("#tab-write").click()
-    assert page.locator("#temperature").input_value() == page.locator("#heat").input_value()
-
-
-def test_any_pasted_text_is_scored(open_page: Open, make_folder: MakeFolder) -> None:
-    source, model = make_folder()
-    page = open_page(source=source, view="inside")
-    text = 'the "rain" é 😀 שלום 漢字\n'
-    page.locator("#text").fill(text)
-    scores = next(Generator(model).score([model.vocabulary.encode(text)]))
-    bits = -scores.log_probabilities.sum() / len(text) / 0.6931472
-    expect(page.locator("#bits")).to_have_text(f"{bits:.3f}")
-    page.get_by_role("radio", name="Surprise").check()
-    expect(page.locator("#tint span").nth(11)).to_have_text("é")
-    assert page.locator("#scale").get_attribute("data-colour") == "surprise"
-
-
-def test_what_is_typed_takes_the_form_of_the_training_text(open_page: Open, make_folder: MakeFolder) -> None:
-    source, model = make_folder(provenance={"normalize": "nfc"})
-    page = open_page(source=source, view="inside")
-    text = page.locator("#text")
-    text.fill("a cafe\u0301 is")
-    expect(text).to_have_value("a café is")
-    text.press("Home")
-    for _ in range(3):
-        text.press("ArrowRight")
-    page.keyboard.insert_text("o\u0302")
-    expect(text).to_have_value("a côafé is")
-    assert text.evaluate("area => area.selectionStart") == 4
-    scores = next(Generator(model).score([model.encode("a côafé is")]))
-    bits = -scores.log_probabilities.sum() / 10 / 0.6931472
-    expect(page.locator("#bits")).to_have_text(f"{bits:.3f}")
 
 
 def test_a_picture_can_be_drawn(open_page: Open, make_folder: MakeFolder) -> None:
@@ -320,26 +138,6 @@ def test_a_picture_can_be_drawn(open_page: Open, make_folder: MakeFolder) -> Non
     expected = Generator(model).sample("", settings=SamplerConfig(length=20), condition=drawn).text
     page.locator("#length").fill("20")
     assert write(page) == expected
-
-
-def test_a_unit_that_counts_is_found(open_page: Open, make_folder: MakeFolder) -> None:
-    source, _ = make_folder(hidden=30, layers=2)
-    page = open_page(source=source, view="inside")
-    page.locator("#text").fill('no "yes yes" no (it is) no "so so"\nand "on"')
-    settle(page)
-    for feature in ("quotes", "brackets", "line", "word"):
-        page.locator("#find").select_option(feature)
-        expect(page.locator("#unit-status")).to_have_text(
-            re.compile(r"Unit \d+ follows it best: correlation")
-        )
-    page.locator("#find").select_option("capitals")
-    expect(page.locator("#unit-status")).to_have_text("The text has nothing of the kind to follow.")
-    page.locator("#layer").select_option("0")
-    page.locator("#map").click(position={"x": 40, "y": 120})
-    chosen = int(page.locator("#unit").input_value())
-    expect(page.locator("#unit-status")).to_have_text(re.compile(f"^Unit {chosen}: from"))
-    expect(page.locator("#tint span.cool").first).to_be_attached()
-    assert page.get_by_label("The chosen hidden unit").is_checked()
 
 
 def test_about_tells_what_the_model_is_and_how_to_embed_it(
