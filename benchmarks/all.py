@@ -18,6 +18,8 @@ SCRIPTS = (
     "web",
     "server",
     "nothing_lost",
+    "conditions",
+    "automatic",
     "quality",
 )  # the longest last
 

@@ -34,7 +34,7 @@ from charloom.runtime.sample import Given
 from rows import FOLDER, Rows, data_folder, table
 
 MINUTES, WORTH_MINUTES = 10.0, 2.0
-HIDDEN, WORTH_HIDDEN = 384, 256  # of what these minutes can train; equal widths for an equal race
+HIDDEN, WORTH_HIDDEN = 512, 256  # of what these minutes can train; equal widths for an equal race
 A_CLASS, TEMPERATURE, LENGTH = 100, 0.7, 1000
 NAMES = {
     "English": ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"],
