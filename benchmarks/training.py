@@ -27,7 +27,7 @@ from charloom.training.batches import Lanes
 from charloom.training.config import TrainConfig
 from charloom.training.learner import Learner
 from charloom.training.network import Layer, Network
-from charloom.training.optimiser import ROUNDS, Optimiser
+from charloom.training.optimiser import ROUNDS, Optimiser, blocks_of
 from charloom.training.ranks import Ranks
 from rows import Rows, table
 
@@ -88,7 +88,8 @@ def products(cell: Cell, hidden: int, config: TrainConfig, place: device.Place) 
     forth, back = of(gates, hidden, batch), of(hidden, gates, batch)
     matrix = of(gates, read, hidden)
     output = [of(VOCABULARY, hidden, read), of(hidden, VOCABULARY, read), of(VOCABULARY, read, hidden)]
-    muon = of(hidden, hidden, hidden)
+    blocks = blocks_of(cell, hidden)
+    rows = torch.randn(blocks, gates // blocks, hidden, device=place.device).to(kind)
 
     def run() -> None:
         for _ in range(config.window):
@@ -98,8 +99,9 @@ def products(cell: Cell, hidden: int, config: TrainConfig, place: device.Place) 
         matrix()
         for product in output:
             product()
-        for _ in range(3 * ROUNDS * GATES[cell]):
-            muon()
+        for _ in range(ROUNDS):
+            gram = rows @ rows.mT
+            _ = gram @ gram @ rows
 
     return run
 

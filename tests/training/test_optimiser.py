@@ -53,7 +53,7 @@ def test_muon_is_torchs_on_one_block(shape: tuple[int, int], decay: float) -> No
 
 
 @pytest.mark.parametrize(("gates", "inputs"), [(4, 16), (3, 16), (1, 16), (4, 40)])
-def test_muon_of_a_layer_is_muon_of_every_gate(gates: int, inputs: int) -> None:
+def test_muon_of_a_layer_is_muon_of_every_block(gates: int, inputs: int) -> None:
     hidden = 16
     start = torch.randn((gates * hidden, inputs), generator=torch.Generator().manual_seed(2))
     whole = nn.Parameter(start.clone())

@@ -18,7 +18,7 @@ from charloom.training.batches import Lanes
 from charloom.training.config import DEFAULT_MINUTES, TrainConfig
 from charloom.training.learner import Learner
 from charloom.training.network import Network
-from charloom.training.optimiser import ROUNDS, Optimiser
+from charloom.training.optimiser import ROUNDS, Optimiser, blocks_of
 from charloom.training.ranks import Ranks
 
 WIDTHS = (64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536)
@@ -27,8 +27,9 @@ READ_PER_WEIGHT = 1.5  # characters that a weight needs to have been trained on 
 TEXT_PER_WEIGHT = 0.5  # characters of text a weight; with fewer the model learns the text by heart
 FEW_STEPS = 3000  # below it, twice as many of half the size teach more
 LANE_WINDOWS = 8  # windows in a lane, at least: with fewer the heads repeat themselves at once
-DOCUMENT_WINDOW = 256  # characters of a document a step
-ROWS = 32  # documents a step: fewer run slower, more step less often
+DOCUMENT_WINDOW = 64  # characters of a document a step, as in lanes
+SOURCE_WINDOW = 256  # with sources: the gradient has to reach back into them
+ROWS = 64  # documents a step: half of them take as long
 DOCUMENT_STEPS = 8  # in an epoch of documents, at least
 DROPOUT = 0.14  # for every time that the epochs double
 MOST_DROPOUT = 0.5
@@ -70,8 +71,12 @@ def choose(corpus: Corpus, config: TrainConfig, given: Mapping[str, Mapping[str,
     part = corpus.train
     if part.documents is not None and layout.name(corpus, config) == "documents":
         count = len(part.documents) - 1
-        whole = "most short texts are read in one piece, and memory is bounded"
-        window: int = take("train", "window", DOCUMENT_WINDOW, whole)
+        if corpus.vocabulary.sep is None:
+            window: int = take("train", "window", DOCUMENT_WINDOW, "longer learns no more")
+        else:
+            window = take(
+                "train", "window", SOURCE_WINDOW, "most texts are read in one piece with their source"
+            )
         rows = max(1, min(ROWS, count // DOCUMENT_STEPS))
         told = f"documents side by side, of {len(part.ids) / count:,.0f} characters on average"
         lanes: int = take("train", "lanes", rows, told)
@@ -135,8 +140,10 @@ def _weights(shape: ModelConfig, vocabulary: int) -> int:
 
 def _operations(shape: ModelConfig, vocabulary: int, characters: int) -> float:
     """Floating-point operations of a step: two products back for one forth, and Muon's on every block."""
-    blocks = GATES[shape.cell] * (2 * shape.layers - 1)
-    return 6.0 * characters * _weights(shape, vocabulary) + 6.0 * ROUNDS * blocks * shape.hidden**3
+    blocks = blocks_of(shape.cell, shape.hidden)
+    rows = GATES[shape.cell] * shape.hidden / blocks
+    round_ = (4 * shape.hidden + 2 * rows) * rows**2 * blocks * (2 * shape.layers - 1)
+    return 6.0 * characters * _weights(shape, vocabulary) + ROUNDS * round_
 
 
 def _speed(config: TrainConfig, vocabulary: int) -> float:

@@ -1,13 +1,15 @@
-"""Muon on the recurrent matrices, gate by gate, and AdamW on the rest; or plain Adam, as in the lesson."""
+"""Muon on the recurrent matrices, by parts of gates; AdamW on the rest; or plain Adam, as in the lesson."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from charloom.model.config import GATES, Cell
 from charloom.training.config import TrainConfig
 from charloom.training.network import Network
 
@@ -16,6 +18,7 @@ BETAS = (0.9, 0.99)  # AdamW's: gradients of short runs on one text settle faste
 LESSON_BETAS = (0.9, 0.999)  # Adam's own
 EPSILON = 1e-8  # Adam's own, too
 QUINTIC = (3.4445, -4.7750, 2.0315)  # steepest at zero among quintics that stay near one (Jordan et al. 2024)
+QUARTERS = 4  # parts of a gate: whole gates learn no better, and cost five times as much (docs/log.md)
 ROUNDS = 3  # of the five usual: no worse in any text we tried, and a tenth of a step saved (docs/log.md)
 
 
@@ -36,18 +39,23 @@ def orthogonalised(blocks: Tensor) -> Tensor:
     return (x.mT if tall else x).to(blocks)
 
 
+def blocks_of(cell: Cell, hidden: int) -> int:
+    """Blocks of a recurrent matrix that are made orthogonal apart: quarters of gates, where these divide."""
+    return GATES[cell] * math.gcd(hidden, QUARTERS)
+
+
 class Muon:
-    """Momentum whose every gate block is made orthogonal before it is added.
+    """Momentum whose every block of rows is made orthogonal before it is added.
 
     Before that, a share `decay` of the rate is taken off the weights (Loshchilov and Hutter 2019): no
     singular value can grow beyond about 1 / decay.
     """
 
     def __init__(
-        self, parameters: Mapping[str, nn.Parameter], gates: int, rate: float, decay: float = 0.0
+        self, parameters: Mapping[str, nn.Parameter], blocks: int, rate: float, decay: float = 0.0
     ) -> None:
         self._parameters = parameters
-        self._gates = gates
+        self._blocks = blocks
         self._rate = rate
         self._decay = decay
         self.momentum = {name: torch.zeros_like(value) for name, value in parameters.items()}
@@ -60,7 +68,7 @@ class Muon:
             momentum = self.momentum[name]
             momentum.lerp_(gradient, 1 - MOMENTUM)
             ahead = gradient.lerp(momentum, MOMENTUM)
-            blocks = ahead.view(self._gates, -1, ahead.shape[1])  # (G, H, I)
+            blocks = ahead.view(self._blocks, -1, ahead.shape[1])  # rows of one block, I
             taller = max(1.0, blocks.shape[1] / blocks.shape[2]) ** 0.5
             parameter.mul_(1 - self._rate * fraction * self._decay)
             parameter.add_(orthogonalised(blocks).view_as(parameter), alpha=-self._rate * fraction * taller)
@@ -114,7 +122,8 @@ class Optimiser:
         rest = {name: p for name, p in parameters.items() if name not in recurrent}
         self._all = list(parameters.values())
         self._clip = config.clip
-        self._muon = Muon(recurrent, network.config.gates, config.muon_rate, config.muon_decay)
+        blocks = blocks_of(network.config.cell, network.config.hidden)
+        self._muon = Muon(recurrent, blocks, config.muon_rate, config.muon_decay)
         lesson = config.optimiser == "adam"
         betas, decay = (LESSON_BETAS, 0.0) if lesson else (BETAS, config.weight_decay)
         self._adam = Adam(rest, config.rate, betas, decay)
