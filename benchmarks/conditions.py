@@ -3,9 +3,9 @@
     CHARLOOM_DATA=… python benchmarks/conditions.py [classes|worth|digits|numbers…]
 
 - classes: AG News test.csv, split 80/10/10 by a hash of the text, ten minutes of training by class. 400 texts
-  (100 a class, temperature 0.7) are judged by a classifier that is none of ours: TF-IDF of character n-grams
-  with logistic regression, trained on the real training texts. Beside it: its accuracy on the real test
-  texts, and that of `charloom classify` on the same.
+  (100 a class, temperature 0.7), as learned and at three times that strength, are judged by a classifier that
+  is none of ours: TF-IDF of character n-grams with logistic regression, trained on the real training texts.
+  Beside it: its accuracy on the real test texts, and that of `charloom classify` on the same.
 - worth: the test loss of two trainings of equal seconds, with the class and with it always left unknown.
 - digits: scikit-learn's handwritten digits to captions, exact on held-out images; in two languages.
 - numbers: Spanish to English number words below a million from num2words, 20,000 pairs; exact on others.
@@ -35,7 +35,7 @@ from rows import FOLDER, Rows, data_folder, table
 
 MINUTES, WORTH_MINUTES = 10.0, 2.0
 HIDDEN, WORTH_HIDDEN = 512, 256  # of what these minutes can train; equal widths for an equal race
-A_CLASS, TEMPERATURE, LENGTH = 100, 0.7, 1000
+A_CLASS, TEMPERATURE, LENGTH, STRENGTHS = 100, 0.7, 1000, (1.0, 3.0)
 NAMES = {
     "English": ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"],
     "Spanish": ["cero", "uno", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve"],
@@ -65,19 +65,27 @@ def classes(folder: Path) -> dict[str, Any]:
     judge = _judge(*labelled(train))
     texts, labels = labelled(test)
     given = [Given("", value) for value in condition.values]
-    options = model.settings(temperature=TEMPERATURE, length=LENGTH)
-    written = list(model.generator.sample_many(given, settings=options, n=A_CLASS * len(given)))
-    asked = [sample.condition["class"] for sample in written]
+    written = {}
+    for strength in STRENGTHS:
+        options = model.settings(temperature=TEMPERATURE, length=LENGTH, strength=strength)
+        written[strength] = list(model.generator.sample_many(given, settings=options, n=A_CLASS * len(given)))
     ours = [found.label for found in model.classify(texts)]
     copied = set(train.texts())
     return {
         "seconds": 60 * MINUTES,
         "parameters": model.model.parameters,
-        "generated": _right(judge([sample.text for sample in written]), asked),
-        "copied whole": sum(sample.text in copied for sample in written),
+        **{
+            f"written, strength {strength:g}": _right(
+                judge([sample.text for sample in samples]), [sample.condition["class"] for sample in samples]
+            )
+            for strength, samples in written.items()
+        },
+        "copied whole": sum(sample.text in copied for samples in written.values() for sample in samples),
         "judge on real texts": _right(judge(texts), labels),
         "classify": _right(ours, labels),
-        "example": {sample.condition["class"]: sample.text for sample in written[: len(given)]},
+        "example": {
+            sample.condition["class"]: sample.text for sample in written[STRENGTHS[-1]][: len(given)]
+        },
     }
 
 
@@ -138,7 +146,7 @@ def digits(folder: Path, languages: Sequence[str]) -> dict[str, Any]:
     condition = "image,language" if len(languages) > 1 else "image"
     model = charloom.train(
         captions, out=folder / "digits", overwrite=True, condition=condition, epochs=DIGIT_EPOCHS,
-        hidden=128, patience=0, fractions="95/5/0",
+        hidden=256, patience=0, fractions="95/5/0",
     )  # fmt: skip
     found: dict[str, Any] = {"epochs": DIGIT_EPOCHS, "trained on": len(rows)}
     for language in languages:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,25 @@ def test_translate_and_caption_are_greedy_and_take_options() -> None:
         captions.translate(["a"])
     with pytest.raises(UsageError, match="the model has 0 conditions that are arrays"):
         translator.caption([1])
+
+
+def test_strength_multiplies_what_is_learned_of_the_condition() -> None:
+    made = CharacterModel(model((KIND, IMAGE)))
+    given = {"kind": "odd", "image": [1, 2, 3, 4]}
+    options = {"condition": given, "length": 40, "ignore_eos": True}
+    assert made.generate(strength=0, **options) == made.generate(length=40, ignore_eos=True)
+    weights = {
+        n: w * np.float32(3) if n.startswith("condition.") else w for n, w in made.model.weights.items()
+    }
+    stronger = CharacterModel(replace(made.model, weights=weights))
+    assert made.generate(strength=3, **options) == stronger.generate(**options)
+    assert (
+        "".join(made.stream(strength=3, **options))
+        == stronger.generate(**options)
+        != made.generate(**options)
+    )
+    with pytest.raises(UsageError, match="strength is -1"):
+        made.generate(strength=-1, **options)
 
 
 def test_classify_is_bayes_rule() -> None:

@@ -111,6 +111,9 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "--precision": Effect(f"{WRITE} --length 2000", f"{WRITE} --length 2000 --precision int8"),
         "--seed": Effect(WRITE, f"{WRITE} --seed 1"),
         "--condition": Effect("sample kinds", "sample kinds --condition kind=even,year=2004"),
+        "--strength": Effect(
+            "sample kinds --condition kind=even", "sample kinds --condition kind=even --strength 9"
+        ),
         "--each": Effect("sample kinds", "sample kinds --each year"),
         "--condition-array": Effect("sample image", "sample image --condition-array image.npy"),
         "--source": Effect("sample pairs --source tale", "sample pairs --source rain"),

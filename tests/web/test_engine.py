@@ -85,6 +85,7 @@ def test_texts_begin_with_a_condition_or_a_source(
     asked: list[dict[str, Any]] = [
         {"source": "the café"},
         {"source": "the", "condition": {CLASS.name: "even"}},
+        {"source": "the", "condition": {CLASS.name: "even"}, "strength": 3},
         {"source": "to", "condition": {IMAGE.name: list(range(9)), CLASS.name: "<i>"}},
         {"source": "to", "condition": {IMAGE.name: [[1, 2, 3], [4, 5, 6], [7, 8, 9]], CLASS.name: None}},
     ]
@@ -98,7 +99,7 @@ def test_texts_begin_with_a_condition_or_a_source(
     )
     for given, (logits, text) in zip(asked, found, strict=True):
         np.testing.assert_allclose(logits, generator.prime("a ", **given).logits, atol=1e-4)
-        settings = SamplerConfig(length=60, seed=3)
+        settings = SamplerConfig(length=60, seed=3, strength=given.pop("strength", 1))
         assert text == generator.sample("a ", settings=settings, **given).text
     assert len({tuple(logits) for logits, _ in found}) == len(asked)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -29,7 +30,7 @@ OPERATED = {
     *("clear", "temperature", "length", "count", "seed", "keep", "sure", "top_k", "top_p", "min_p"),
     *("no_repeat", "frequency_penalty", "presence_penalty", "halt", "ban", "only", "ignore_eos", "fixed"),
     *("heat", "layer", "unit", "find", "copy-embed", "colour", "marks", "next", "alternatives", "summary"),
-    *("source", "condition-0", "condition-1", "key", "open"),  # the last two: test_served.py
+    *("source", "condition-0", "condition-1", "condition-2", "key", "open"),  # the last two: test_served.py
 }
 """Ids of controls, or what groups of them go by."""
 
@@ -157,7 +158,7 @@ SETTINGS: list[tuple[str, str, dict[str, object]]] = [
 @pytest.fixture
 def texts(make_folder: MakeFolder) -> tuple[Path, Callable[..., str]]:
     """A model that may end its texts, and what the runtime writes with it under some options."""
-    source, model = make_folder(sampling={"length": 60}, ends=0)
+    source, model = make_folder(sampling={"length": 60}, ends=-1)
     generator = Generator(model)
 
     def text(**options: object) -> str:
@@ -237,8 +238,9 @@ def test_conditions_and_source(open_page: Open, make_folder: MakeFolder) -> None
     page = open_page(source=source)
     press(page, "#keep", " ")
 
-    def expected(**given: object) -> str:
-        return "the " + generator.sample("the ", settings=SamplerConfig(length=30), **given).text  # type: ignore[arg-type]
+    def expected(strength: float = 1.0, **given: Any) -> str:
+        settings = SamplerConfig(length=30, strength=strength)
+        return "the " + generator.sample("the ", settings=settings, **given).text
 
     enter(page, "#text", "the ")
     page.keyboard.press("Control+Enter")
@@ -258,10 +260,14 @@ def test_conditions_and_source(open_page: Open, make_folder: MakeFolder) -> None
     reach(page, "#condition-1", "Shift+Tab")
     page.keyboard.press("End")
     page.keyboard.type(" 4 5 6 7 8 9.5")
-    image = [1, 2, 3, 4, 5, 6, 7, 8, 9.5]
-    assert written(page) == expected(source="to", condition={CLASS.name: "even", "image": image})
+    given = {"source": "to", "condition": {CLASS.name: "even", "image": [1, 2, 3, 4, 5, 6, 7, 8, 9.5]}}
+    assert written(page) == expected(**given)
+    reach(page, "#condition-2", "Shift+Tab")
+    page.keyboard.press("End")
+    page.keyboard.type(".5")
+    assert written(page) == expected(**given, strength=1.5)
     page.locator("#tab-inside").click()
-    state = generator.prime("", source="to", condition={CLASS.name: "even", "image": image})
+    state = generator.prime("", **given, strength=1.5)
     text = value(page)
     scores, _ = generator.continue_score(model.encode(text), state)
     bits = -scores.log_probabilities.sum() / len(text) / 0.6931472

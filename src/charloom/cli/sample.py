@@ -29,7 +29,7 @@ Examples:
 
 SECTIONS = {
     "Where it begins and ends": "--prompt --prompt-file --length --stop --ignore-eos -n",
-    "What it is given": "--condition --each --condition-array --source",
+    "What it is given": "--condition --strength --each --condition-array --source",
     "How freely it writes": "--temperature --greedy --top-k --top-p --min-p --no-repeat --best-of --seed",
     "What may be written": "--ban --only --match --unique --novel",
     "Where it goes, and with which weights": "--out --json --precision",
@@ -85,6 +85,9 @@ SECTIONS = {
 )
 @click.option("--seed", type=int, metavar="S", help="The same seed gives the same text.  [default: 0]")
 @given_options
+@click.option(
+    "--strength", type=float, metavar="S", help="Keep to the condition more, such as 3.  [default: 1]"
+)
 @click.option("--each", metavar="NAME", help="So many texts for every value of this condition.")
 @click.option("--source", metavar="TEXT", help="The text to translate, or to answer.")
 @click.option("--unique", is_flag=True, help="No text twice, and none that was trained on.")

@@ -35,9 +35,13 @@ class Beginning:
         hidden = [(self.matrix @ row).reshape(shape) for row in vectors]
         return [State(each, np.full(vocabulary, np.nan, np.float32), NOTHING) for each in hidden]
 
-    def state(self, condition: Asked = None) -> State:
-        """The same for what was asked for. Raises UsageError as `charloom.text.condition.vector` does."""
-        return self.states(vector(self._model.config.conditions, condition)[None])[0]
+    def state(self, condition: Asked = None, strength: float = 1.0) -> State:
+        """The same for what was asked for, times `strength`: 0 is unknown, above 1 is more than was learned.
+
+        Raises UsageError as `charloom.text.condition.vector` does.
+        """
+        asked = vector(self._model.config.conditions, condition)[None]
+        return self.states(asked * np.float32(strength))[0]
 
     def ids(self, source: str = "") -> Ids:
         """Rows that are read before a text: `<bos>`, and a source with its `<sep>`.

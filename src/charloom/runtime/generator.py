@@ -63,7 +63,7 @@ class Generator:
         alternatives each. Raises UsageError as `prime` does, and for settings that the model cannot fulfil.
         """
         settings = _seeded(settings, seed)
-        start = self.prime(prompt, state, condition=condition, source=source)
+        start = self.prime(prompt, state, condition=condition, source=source, strength=settings.strength)
         given = Given(prompt, condition, source)
         return next(self._samples([(stream, given, start)], settings, settings.best_of, top))
 
@@ -80,7 +80,7 @@ class Generator:
     ) -> Iterator[str]:
         """The text of `sample` in pieces, as soon as they are certain."""
         settings = _seeded(settings, seed)
-        start = self.prime(prompt, state, condition=condition, source=source)
+        start = self.prime(prompt, state, condition=condition, source=source, strength=settings.strength)
         if settings.best_of > 1:
             yield next(self._samples([(stream, Given(prompt), start)], settings, settings.best_of, None)).text
             return
@@ -114,10 +114,12 @@ class Generator:
 
         def starts() -> Iterator[tuple[int, Given, State]]:
             numbers = count(first) if n is None else iter(range(first, n))
-            few = self.prime_many(given) if len(given) <= BATCH else []
+            few = self.prime_many(given, settings.strength) if len(given) <= BATCH else []
             while block := list(islice(numbers, BATCH)):
                 asked = [given[i % len(given)] for i in block]
-                states = [few[i % len(given)] for i in block] if few else self.prime_many(asked)
+                states = (
+                    [few[i % len(given)] for i in block] if few else self.prime_many(asked, settings.strength)
+                )
                 yield from zip(block, asked, states, strict=True)
 
         return self._samples(starts(), settings, batch, top)
@@ -130,17 +132,18 @@ class Generator:
         *,
         condition: Asked = None,
         source: str = "",
+        strength: float = 1.0,
     ) -> State:
         """The state after reading `text`: from `state`, else from the beginning (`<bos>` where there is one).
 
         The beginning depends on `condition`, a bare value or a mapping from names to labels and arrays
-        (what is not named is unknown), and on `source`, the text to translate. `initial` (layers, parts, H)
-        is the network's state before anything is read, if not the condition's. Raises UsageError where
+        (what is not named is unknown), times `strength`, and on `source`, the text to translate. `initial`
+        (layers, parts, H) is the network's state before anything is read, if not the condition's. Raises UsageError where
         there is nothing to read, for a value that the model does not know, and for a source too much or
         too few.
         """
         if state is None:
-            start = self.beginning.state(condition)
+            start = self.beginning.state(condition, strength)
             start = start if initial is None else replace(start, hidden=initial)
             return self._primed([Given(text, condition, source)], [start])[0]
         if condition is not None or source:
@@ -156,9 +159,9 @@ class Generator:
         self.beginning.state(given.condition)
         self.beginning.ids(given.source)
 
-    def prime_many(self, given: Sequence[Given]) -> list[State]:
+    def prime_many(self, given: Sequence[Given], strength: float = 1.0) -> list[State]:
         """`prime` for many beginnings at once, each with the same result as alone."""
-        return self._primed(given, [self.beginning.state(each.condition) for each in given])
+        return self._primed(given, [self.beginning.state(each.condition, strength) for each in given])
 
     def _primed(self, given: Sequence[Given], starts: Sequence[State]) -> list[State]:
         texts = [self.model.encode(each.prompt) for each in given]

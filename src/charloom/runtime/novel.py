@@ -56,7 +56,10 @@ class Novel:
         kept, banned = sample.text[: end - 1], self._settings.ban + sample.text[end - 1]
         while True:
             state = self._generator.prime(
-                sample.prompt + kept, condition=sample.condition, source=sample.source
+                sample.prompt + kept,
+                condition=sample.condition,
+                source=sample.source,
+                strength=self._settings.strength,
             )
             try:
                 one = self._generator.sample(

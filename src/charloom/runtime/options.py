@@ -20,6 +20,7 @@ MOST_TEMPERATURE = 100.0
 """At 100 a lead of ten nats is a factor of 1.1: uniform for every purpose."""
 
 MOST_BEST_OF = 1000
+MOST_STRENGTH = 100.0  # the units that keep a condition have reached their ends long before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,7 @@ class SamplerConfig:
     length: int = 300  # characters; the lesson's
     ignore_eos: bool = False
     best_of: int = 1  # of so many texts, the likeliest a character
+    strength: float = 1.0  # of what is learned of the condition; 3 keeps to it more, and varies less
     seed: int = 0  # the same settings give the same text
 
     def __post_init__(self) -> None:
@@ -54,6 +56,7 @@ class SamplerConfig:
         _number("min_p", self.min_p, 0, 1, "0 keeps every character")
         _number("frequency_penalty", self.frequency_penalty, -100, 100, "0 is none")
         _number("presence_penalty", self.presence_penalty, -100, 100, "0 is none")
+        _number("strength", self.strength, 0, MOST_STRENGTH, "1 is as learned, 0 is without a condition")
         _whole("top_k", self.top_k, 0, 2**31 - 1, "0 keeps every character")
         _whole("no_repeat", self.no_repeat, 0, 2**31 - 1, "0 is no such rule")
         _whole("length", self.length, 1, 2**31 - 1, "it counts characters")

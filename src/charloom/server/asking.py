@@ -162,7 +162,8 @@ class Asking:
         try:
             coded = [model.encode(text) for text in texts]
             field = "condition"
-            start = beginning.state(asked.condition)
+            strength = getattr(asked, "strength", None)
+            start = beginning.state(asked.condition, 1.0 if strength is None else strength)
             field = "source"
             before = beginning.ids(asked.source or "")
         except CharloomError as error:

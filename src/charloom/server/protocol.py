@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from charloom.runtime.draw import MOST_SEED
-from charloom.runtime.options import MOST_BEST_OF, MOST_TEMPERATURE
+from charloom.runtime.options import MOST_BEST_OF, MOST_STRENGTH, MOST_TEMPERATURE
 
 MOST = 2**31 - 1
 FINISH = {"length": "length", "time": "length", "shutdown": "length"}
@@ -78,6 +78,9 @@ class Completion(_Request):
     ignore_eos: bool | None = Field(None, description="Go on where the model would end the text.")
 
     condition: Condition | None = Field(None, description="A label, or by name labels and lists of numbers.")
+    strength: Annotated[float, Field(ge=0, le=MOST_STRENGTH)] | None = Field(
+        None, description="What the condition is multiplied by: 1 as learned, 3 keeps to it more."
+    )
     source: str | None = Field(None, description="The text to translate, for a model that does.")
 
 

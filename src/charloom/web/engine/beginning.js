@@ -10,15 +10,16 @@ export class Beginning {
 
   /**
    * The network's state (layers * parts * hidden) for a condition: one value, or an object of values by name;
-   * what is not named is unknown and adds nothing. Throws a RangeError for what the model does not know.
+   * what is not named is unknown and adds nothing. Times `strength`, which is 1 in training. Throws a
+   * RangeError for what the model does not know.
    */
-  state(asked) {
+  state(asked, strength = 1) {
     const state = new Float32Array(this.network.stateSize);
     for (const [name, value] of named(Object.keys(this.conditions), asked)) {
       if (value === undefined || value === null) continue;
       this.network.add(name, vector(name, this.conditions[name], value), state);
     }
-    return state;
+    return state.map((each) => each * strength);
   }
 
   /** What is read before a text: `<bos>`, and a source with its `<sep>`. Throws a RangeError. */

@@ -50,10 +50,10 @@ export class Model {
 
   /**
    * The state before any text: {hidden, logits, ids}, after `<bos>`, if any, and after `source` and `<sep>`.
-   * `condition` is a value or an object of values by name; `initial` (layers * parts * hidden numbers) takes
+   * `condition` is a value or an object of values by name, as strong as `strength`; `initial` (layers * parts * hidden numbers) takes
    * the place of the state that it gives. Throws a RangeError.
    */
-  begin({ condition, source = "", initial = this.beginning.state(condition) } = {}) {
+  begin({ condition, strength = 1, source = "", initial = this.beginning.state(condition, strength) } = {}) {
     const state = { hidden: Float32Array.from(initial), logits: new Float32Array(this.vocabulary.size), ids: [] };
     for (const id of this.beginning.ids(source)) this.step(id, state);
     state.ids = []; // those of the text alone
@@ -92,7 +92,7 @@ export class Model {
     if (state && (condition !== undefined || source)) {
       throw new RangeError("a state has its condition and its source already; leave one of the two out");
     }
-    const here = this.prime(prompt, state ?? this.begin({ condition, source }));
+    const here = this.prime(prompt, state ?? this.begin({ condition, source, strength: asked.strength }));
     const sampler = new Sampler(asked, this.vocabulary, here.ids);
     const writer = new Writer(this.vocabulary, asked.length, asked.stop);
     const eos = this.vocabulary.specials["<eos>"];

@@ -24,6 +24,7 @@ const LIMITS = {
   frequency_penalty: [0, -100, 100, false],
   presence_penalty: [0, -100, 100, false],
   no_repeat: [0, 0, 2 ** 31 - 1, true],
+  strength: [1, 0, 100, false],
   length: [300, 1, 2 ** 31 - 1, true],
   seed: [0, 0, 2 ** 32 - 1, true],
   stream: [0, 0, 2 ** 32 - 1, true],

@@ -10,6 +10,7 @@ export class Given {
     this.fields = Object.entries(page.about.config.conditions ?? {}).map(([name, condition]) =>
       condition.kind === "label" ? this.picker(name, condition) : this.numbers(name, condition),
     );
+    this.strength = this.fields.length ? this.dial() : () => 1;
     $("source-field").hidden = !("<sep>" in page.about.config.specials);
     $("source").oninput = () => this.changed();
   }
@@ -18,7 +19,7 @@ export class Given {
   get value() {
     if (this.lacking) return null;
     const condition = Object.fromEntries(this.fields.map(({ name, value }) => [name, value()]));
-    return { condition, source: $("source").value };
+    return { condition, strength: this.strength(), source: $("source").value };
   }
 
   /** What the user has still to give, in words. */
@@ -54,6 +55,14 @@ export class Given {
     input.addEventListener("input", redraw);
     const fits = () => !read() || (read().length === size && read().every(Number.isFinite));
     return { name, size, value: read, fits };
+  }
+
+  /** How much of the conditions is to be felt: 1 is what was learned. */
+  dial() {
+    const input = document.createElement("input");
+    Object.assign(input, { type: "number", min: 0, max: 100, step: 0.5, value: 1 });
+    this.place(say("strength"), input).querySelector("label").dataset.text = "strength";
+    return () => (input.checkValidity() && input.value ? Number(input.value) : 1);
   }
 
   /** A labelled place for a control. */
