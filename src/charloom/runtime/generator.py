@@ -138,9 +138,9 @@ class Generator:
 
         The beginning depends on `condition`, a bare value or a mapping from names to labels and arrays
         (what is not named is unknown), times `strength`, and on `source`, the text to translate. `initial`
-        (layers, parts, H) is the network's state before anything is read, if not the condition's. Raises UsageError where
-        there is nothing to read, for a value that the model does not know, and for a source too much or
-        too few.
+        (layers, parts, H) is the network's state before anything is read, if not the condition's. Raises
+        UsageError where there is nothing to read, for a value that the model does not know, and for a
+        source too much or too few.
         """
         if state is None:
             start = self.beginning.state(condition, strength)
