@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charloom.errors import DataError, ModelError
+from charloom.text import vocabulary as vocabulary_module
 from charloom.text.vocabulary import (
     BOS,
     BYTE,
@@ -81,6 +83,22 @@ def test_pieces_decode_like_the_whole(learned: str, text: str, random: object) -
         assert all(piece in text for piece in pieces)
         assert decoder.flush() == ""
         assert "".join(pieces) == text
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 600), max_size=20), st.randoms())
+def test_few_ids_decode_as_many_do(ids: list[int], random: object) -> None:
+    """The quick way for short pieces says what the plain one does: specials, bytes and halves among them."""
+    for vocabulary in (Vocabulary.from_text("aé€😀", (EOS, BYTE)), Vocabulary.of_bytes((EOS,))):
+        known = [i % len(vocabulary.spelling[0]) for i in ids]
+        quick, plain = vocabulary.decoder(), vocabulary.decoder()
+        while known:
+            size = random.randint(1, 3)  # type: ignore[attr-defined]
+            found = quick.feed(np.array(known[:size], np.int32))
+            with mock.patch.object(vocabulary_module, "FEW", -1):
+                assert found == plain.feed(known[:size])
+            known = known[size:]
+        assert quick.flush() == plain.flush()
 
 
 @settings(deadline=None)

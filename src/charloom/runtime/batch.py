@@ -51,8 +51,8 @@ class Stream:
         self.start, self.settings, self.automaton = start, settings, automaton
         self.number, self.candidate, self.traced = number, candidate, traced
         self.writer = Writer(model.vocabulary, settings.length, settings.stop)
-        self.ids: list[Ids] = []
-        self.logits: list[Floats] = []
+        self.ids: list[Ids] = []  # where traced
+        self.logits: list[Floats] = []  # likewise
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,14 @@ class Batch:
             ]
             for job in jobs:
                 job.result()
-        progress = [self._collect(b, stream) for b, stream in enumerate(self.streams)]
+        drawn, counts, ended = (
+            slots.drawn[:rows].copy(),
+            slots.count[:rows].tolist(),
+            slots.ended[:rows].tolist(),
+        )
+        progress = [
+            self._collect(b, stream, drawn[b, : counts[b]], ended[b]) for b, stream in enumerate(self.streams)
+        ]
         for each in progress:
             if each.stream.writer.finish_reason:
                 self.leave(each.stream)
@@ -142,13 +149,10 @@ class Batch:
         if self._threads is not None:
             self._threads.shutdown()
 
-    def _collect(self, b: int, stream: Stream) -> Progress:
-        slots, n = self._slots, int(self._slots.count[b])
-        ids = slots.drawn[b, :n].copy()
-        stream.ids.append(ids)
+    def _collect(self, b: int, stream: Stream, ids: Ids, ended: int) -> Progress:
         if stream.traced:
-            stream.logits.append(slots.trace[b, :n, : len(self._model.vocabulary)].copy())
-        ended = slots.ended[b]
+            stream.ids.append(ids)
+            stream.logits.append(self._slots.trace[b, : len(ids), : len(self._model.vocabulary)].copy())
         reason: FinishReason | None = (
             None if ended == RUNNING else "eos" if ended == ENDED_BY_EOS else "match"
         )

@@ -31,6 +31,7 @@ FORMAT = 1
 
 POINTS = 0x110000  # how many code points Unicode has
 UTF32 = "utf-32-le"
+FEW = 64  # ids: below so many, looking each up in Python is quicker than arrays
 LENIENT = "charloom.lenient"  # the name of our decoding error handler
 
 Unit = Literal["char", "byte"]
@@ -213,6 +214,13 @@ class Vocabulary:
         ]
         return np.array(kinds, np.int8), np.array([*points, *range(256)], np.uint32)
 
+    @cached_property
+    def whole(self) -> Mapping[int, str]:
+        """The ids, virtual ones included, that are a character by themselves."""
+        kinds, points = self.spelling
+        pairs = enumerate(zip(kinds.tolist(), points.tolist(), strict=False))
+        return {i: chr(point) for i, (kind, point) in pairs if kind == 1 or (kind == 2 and point < 128)}
+
     def _spelled(self, ids: Ids, points: CodePoints) -> Ids:
         """`ids` with each −1 replaced by the virtual ids of its character's bytes."""
         unknown = ids < 0
@@ -241,10 +249,17 @@ class Decoder:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._utf8 = Utf8Decoder()
         self._kinds, self._points = vocabulary.spelling
+        self._whole = vocabulary.whole
 
     def feed(self, ids: npt.ArrayLike) -> str:
         """The text that is certain once these ids have come. Raises DataError for an id out of range."""
-        array = np.atleast_1d(np.asarray(ids, dtype=np.int64)).ravel()
+        array = np.asarray(ids).ravel()
+        if len(array) <= FEW and not self._utf8.buffer:
+            try:
+                return "".join([self._whole[i] for i in array.tolist()])
+            except KeyError:
+                pass  # a special, part of a character, or no id at all
+        array = array.astype(np.int64)
         if array.size == 0:
             return ""
         if array.min() < 0 or array.max() >= len(self._kinds):
