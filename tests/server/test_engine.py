@@ -13,7 +13,7 @@ import pytest
 from charloom.runtime.generator import Generator
 from charloom.runtime.options import SamplerConfig
 from charloom.server import engine as engine_module
-from charloom.server.answers import SLICE, Desk
+from charloom.server.desk import SLICE, Desk
 from charloom.server.engine import Engine
 from charloom.server.job import Job, Prompt, Update
 from charloom.server.limits import Limits

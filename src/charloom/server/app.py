@@ -16,8 +16,9 @@ from starlette.middleware.cors import CORSMiddleware
 from charloom._version import __version__
 from charloom.runtime.generator import Generator
 from charloom.server import description
-from charloom.server.answers import Desk, Scoring, Writing
+from charloom.server.answers import Scoring, Writing
 from charloom.server.asking import Asking
+from charloom.server.desk import Desk
 from charloom.server.engine import Engine
 from charloom.server.gate import Application, Gate
 from charloom.server.limits import ServeConfig
@@ -59,7 +60,9 @@ class Service:
         self._site, self._name, self._begun = site, name, int(time.time())
         api = self._routes()
         public = {"/health", "/ready", *site.page}
-        self.gate = Gate(api, limits=settings, metrics=self.metrics, keys=keys, public=public)
+        self.gate = Gate(
+            api, limits=settings, metrics=self.metrics, keys=keys, public=public, room=self.desk.room
+        )
         self.app: Application = self.gate
         if settings.cors:
             self.app = CORSMiddleware(

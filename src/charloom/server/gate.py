@@ -44,6 +44,8 @@ class Gone(Exception):
 class Gate:
     """Around the application. `keys`, if any, open every route that is not in `public`.
 
+    `room` raises Refusal where nothing more can be written: so an overload is refused before a body is read.
+
     Without keys only loopback is served: a page on the web that has its own name point here is refused by
     the name that it asks for.
     """
@@ -56,8 +58,10 @@ class Gate:
         metrics: Metrics,
         keys: Collection[str],
         public: Collection[str],
+        room: Callable[[], None],
     ) -> None:
-        self._app, self._limits, self._metrics, self._public = app, limits, metrics, public
+        self._app, self._limits, self._metrics = app, limits, metrics
+        self._public, self._room = public, room
         self._keys = [_digest(key.encode("utf-8")) for key in keys]
         self.draining = False
         self.open = 0  # requests
@@ -116,6 +120,8 @@ class Gate:
         if self.open > limits.requests:
             self._metrics.rejected.labels("requests").inc()
             raise Refusal(429, "too many open requests; try again later", code="requests_limit")
+        if scope["method"] == "POST":
+            self._room()
         announced = headers.get(b"content-length", b"")
         chunked = b"transfer-encoding" in headers
         size = int(announced) if announced.isdigit() else limits.body if chunked else 0
