@@ -51,12 +51,13 @@ class Condition:
         asked = str(value)
         if asked in self.values:
             return self.values.index(asked)
-        near = difflib.get_close_matches(asked, self.values, 1) or [
+        longest = max(map(len, self.values))
+        near = difflib.get_close_matches(asked[: 3 * longest], self.values, 1) or [  # no more can be near
             known for known in self.values if known.casefold() == asked.casefold()
         ]
         listed = ", ".join(self.values[:LISTED]) + (", …" if len(self.values) > LISTED else "")
         mend = f"did you mean {near[0]}?" if near else f"choose one of {listed}"
-        raise UsageError(f"condition {self.name}: the model knows no {asked!r}; {mend}")
+        raise UsageError(f"condition {self.name}: the model knows no {asked!r:.60}; {mend}")
 
     def vector(self, value: object) -> Vectors:
         """(width + 1,) for one value, None being unknown. Raises UsageError for one that does not fit."""
