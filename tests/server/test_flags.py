@@ -98,6 +98,13 @@ def test_streams_and_queue(serve: Callable[..., Running]) -> None:
         waiting.sendall(server.request("/v1/completions", {"prompt": "b", "max_tokens": 1}))
         wait_until(lambda: server.metric("charloom_texts", stage="waiting") == 1)
         assert status(server, max_tokens=1) == 429
+        with server.socket() as early:  # refused by its headers: its body never comes
+            head = b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 300\r\n\r\n"
+            early.sendall(head)
+            answer = early.recv(1000)
+            assert b" 429 " in answer
+            assert b"retry-after: 1" in answer
+            assert b"queue_limit" in answer
     wait_until(lambda: status(server, max_tokens=1) == 200)
 
 
