@@ -18,33 +18,35 @@ TIMES = 10  # what the server can write
 LIMITS = ("--set", "serve.arrival_seconds=3", "--set", "serve.stall_seconds=3")
 
 
-def overload(target: Target, seconds: float) -> dict[str, Any]:
-    """Ten times what the server can write, as requests of 500 characters."""
-    with target.held(1024) as crowd:
+def capacity(target: Target) -> float:
+    """Requests of LENGTH characters that the server writes in a second."""
+    with target.held(HELD) as crowd:
         crowd.run(1.0)
         before, begun = target.metrics(), time.perf_counter()
-        crowd.run(2.0)
+        crowd.run(3.0)
         after, passed = target.metrics(), time.perf_counter() - begun
-    written = after["charloom_characters_total"] - before["charloom_characters_total"]
-    rate = TIMES * written / passed / LENGTH  # requests a second
-    flood, length = Crowd(target.port), int(rate * seconds)
+    return (after["charloom_characters_total"] - before["charloom_characters_total"]) / passed / LENGTH
+
+
+def overload(target: Target, seconds: float, rate: float) -> dict[str, Any]:
+    """Ten times what the server can write, as requests of 500 characters."""
+    flood, count = Crowd(target.port), int(rate * seconds)
     begun = time.perf_counter()
-    flood.come((asking(f"storm {k}", length=LENGTH) for k in range(length)), rate)
+    flood.come((asking(f"storm {k}", length=LENGTH) for k in range(count)), rate)
     passed = time.perf_counter() - begun
     peak = target.memory / MEGABYTE
-    clients = flood.clients
-    refused = [client.first for client in clients if client.status == "429"]
-    statuses = Counter(client.status for client in clients if client.status != "none")
+    refused = [client.first for client in flood.clients if client.status == "429"]
+    statuses = Counter(client.status for client in flood.clients if client.status != "none")
     flood.leave()
     return {
-        "rate": length / passed,
+        "rate": count / passed,
         "statuses": statuses,
         "refused": [percentile(refused, 0.5), percentile(refused, 0.99)],
         "peak": peak,
     }
 
 
-def impatient(target: Target, seconds: float) -> dict[str, Any]:
+def impatient(target: Target, seconds: float, rate: float) -> dict[str, Any]:
     """200 requests of 10,000 characters whose clients give up after half a second."""
     crowd = Crowd(target.port)
     for k in range(200):
@@ -54,18 +56,18 @@ def impatient(target: Target, seconds: float) -> dict[str, Any]:
     return {}
 
 
-def slow_readers(target: Target, seconds: float) -> dict[str, Any]:
+def slow_readers(target: Target, seconds: float, rate: float) -> dict[str, Any]:
     """100 streams of which nothing is read."""
     crowd = Crowd(target.port)
     for _ in range(100):
         crowd.open(asking(), reading=False)
-    time.sleep(min(seconds, 10.0))
+    time.sleep(min(seconds, 5.0))
     peak = target.memory / MEGABYTE
     crowd.leave()
     return {"peak": peak}
 
 
-def half_open(target: Target, seconds: float) -> dict[str, Any]:
+def half_open(target: Target, seconds: float, rate: float) -> dict[str, Any]:
     """200 requests whose second half never comes."""
     crowd, content = Crowd(target.port), asking()
     for _ in range(200):
@@ -74,7 +76,7 @@ def half_open(target: Target, seconds: float) -> dict[str, Any]:
     return {"statuses": Counter(client.status for client in crowd.clients)}
 
 
-def huge_bodies(target: Target, seconds: float) -> dict[str, Any]:
+def huge_bodies(target: Target, seconds: float, rate: float) -> dict[str, Any]:
     """Bodies of 100 MB, announced and sent, and as many that are sent in chunks without a length."""
     size, piece = 100_000_000, b"a" * 2**18
     head = b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
@@ -98,7 +100,7 @@ def huge_bodies(target: Target, seconds: float) -> dict[str, Any]:
     return {"statuses": statuses, "peak": peak / MEGABYTE}
 
 
-def silent(target: Target, seconds: float) -> dict[str, Any]:
+def silent(target: Target, seconds: float, rate: float) -> dict[str, Any]:
     """1,000 connections that send nothing."""
     crowd = Crowd(target.port)
     for _ in range(1000):
@@ -109,7 +111,7 @@ def silent(target: Target, seconds: float) -> dict[str, Any]:
     return {"closed": time.perf_counter() - begun, "meanwhile": meanwhile}
 
 
-Storm = Callable[[Target, float], dict[str, Any]]
+Storm = Callable[[Target, float, float], dict[str, Any]]
 STORMS: tuple[tuple[str, Storm, float], ...] = (
     ("overload", overload, 1.0),
     ("overload again", overload, 1 / 4),
@@ -129,12 +131,11 @@ def storms(path: Path, seconds: float, calm: float) -> dict[str, Any]:
     with serving(path, *LIMITS) as target:
         target.probed(1.0)
         row["memory_begin"] = target.memory / MEGABYTE
-        with target.held(HELD) as crowd:
-            crowd.run(1.0)
+        row["capacity"] = capacity(target)
         row["quiet"] = target.probed(calm)
         row["memory_before"] = target.memory / MEGABYTE
         for name, storm, part in STORMS:
-            told = storm(target, part * seconds)
+            told = storm(target, part * seconds, TIMES * row["capacity"])
             freed = target.nobody()
             time.sleep(1.0)
             row[name] = {**told, "freed": freed, "after": target.probed(calm)}
