@@ -27,7 +27,7 @@ from charloom.server.pace import Pace
 from charloom.server.reading import SIDE_BY_SIDE, Readings
 
 MOMENT = 0.02  # seconds of writing: what a text waits for another's step, and a hang-up for its effect
-EACH = 0.00008  # seconds more a text: telling and sending cost as much whatever came, so it should be more
+EACH = 0.00006  # seconds more a text: telling and sending cost as much whatever came, so it should be more
 MOST_STEPS = 16  # characters a moment: with a stop string, so much is written in vain at most
 READING = 0.015  # seconds of reading between two stretches of writing
 READING_ALONE = 0.05  # seconds of it where nobody is writing
