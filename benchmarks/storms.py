@@ -117,6 +117,7 @@ STORMS: tuple[tuple[str, Storm, float], ...] = (
     ("overload again", overload, 1 / 4),
     ("overload, a third time", overload, 1 / 4),
     ("impatient", impatient, 1.0),
+    ("impatient again", impatient, 1.0),
     ("slow readers", slow_readers, 1.0),
     ("half open", half_open, 1.0),
     ("huge bodies", huge_bodies, 1.0),
