@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import conditioned
 import numpy as np
 import openai
 import pytest
-from conditioned import IMAGE, KIND, TRANSLATES
 
+import conditioned
 from charloom.model import folder
 from charloom.runtime.generator import Generator
 from charloom.runtime.options import SamplerConfig
+from conditioned import IMAGE, KIND, TRANSLATES
 
 from .conftest import Running, serving
 
