@@ -8,7 +8,8 @@ import untrained
 from charloom.model.config import Cell
 from charloom.model.folder import Model
 from charloom.text.condition import Condition
-from untrained import SPECIALS
+from charloom.text.vocabulary import Vocabulary
+from untrained import LETTERS, SPECIALS
 
 KIND = Condition(name="kind", kind="label", values=("odd", "even", "Sci/Tech, new"), counts=(5, 3, 2))
 YEAR = Condition(name="year", kind="label", values=("2003", "2004"), counts=(4, 6))
@@ -37,5 +38,8 @@ def model(
     layers: int = 1,
     **described: Any,
 ) -> Model:
+    vocabulary = Vocabulary.of_characters(LETTERS + "\t", specials)
     sizes = {"layers": layers, "hidden": 16}
-    return untrained.model(cell, conditions=conditions, specials=specials, spread=0.7, **sizes, **described)
+    return untrained.model(
+        cell, conditions=conditions, vocabulary=vocabulary, spread=0.7, **sizes, **described
+    )

@@ -14,7 +14,7 @@ from charloom.model.folder import Model
 from charloom.text.condition import Condition
 from charloom.text.vocabulary import Vocabulary
 
-LETTERS = "etaoin shrdluc\n.,'\"()ABCmwfgypbvkxjqz-\t"
+LETTERS = "etaoin shrdluc\n.,'\"()ABCmwfgypbvkxjqz-"
 SPECIALS = ("<bos>", "<eos>", "<byte>")
 
 
