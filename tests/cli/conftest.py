@@ -35,6 +35,12 @@ def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return here
 
 
+@pytest.fixture(params=["here", pytest.param("process", marks=pytest.mark.slow)])
+def either(request: pytest.FixtureRequest, quick: Run) -> Run:
+    """`quick`; in the slow tests `charloom` as well."""
+    return here if request.param == "here" else command
+
+
 @pytest.fixture(scope="session")
 def _trained(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [tmp_path_factory.mktemp("trained")]

@@ -90,5 +90,10 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.when)
-def test_it_is_told_on_one_line_and_nothing_is_lost(charloom, folder: Path, case: Case) -> None:
-    check(charloom, folder, case)
+def test_it_is_told_on_one_line_and_nothing_is_lost(either, folder: Path, case: Case) -> None:
+    check(either, folder, case)
+
+
+def test_a_process_tells_it_too(charloom, folder: Path) -> None:
+    """All of the cases are slow; here is one."""
+    check(charloom, folder, CASES[0])

@@ -39,13 +39,15 @@ def command(
     return Result(found.returncode, found.stdout.decode("utf-8"), found.stderr.decode("utf-8"))
 
 
-def here(*arguments: object, input: bytes = b"", folder: Path | None = None) -> Result:
+def here(*arguments: object, input: bytes = b"", folder: Path | None = None, **environment: str) -> Result:
     """The same in this process, in which everything is loaded already."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="") for _ in range(2))
     stdin = io.TextIOWrapper(io.BytesIO(input), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         if folder is not None:
             patch.chdir(folder)
+        for name, value in environment.items():
+            patch.setenv(name, value)
         for name, stream in (("stdin", stdin), ("stdout", out), ("stderr", err)):
             patch.setattr(sys, name, stream)
         with pytest.raises(SystemExit) as ended:

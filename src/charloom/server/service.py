@@ -133,9 +133,11 @@ def bind(host: str, port: int) -> tuple[socket.socket, bool]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
+        with contextlib.ExitStack() as stack:  # closed, unless it can be bound
+            listener = stack.enter_context(socket.socket(family, kind, protocol))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            stack.pop_all()
     except OSError as error:
         what = f"{host}:{port}: cannot be listened on ({error.strerror or error})"
         raise RunError(f"{what}; choose another --port or --host") from error
