@@ -20,6 +20,9 @@
 # No hace falta nada más que esta máquina. Las noticias se descargan una vez (1,9 MB) o se toman de la
 # carpeta que indica `CHARLOOM_DATA`; la página entera se ejecuta en pocos minutos con dos procesadores.
 # En otra máquina las cifras diferirán en los últimos dígitos.
+#
+# Para ejecutarla: `python docs/tutorial/leccion.py`, o abrir el cuaderno en Jupyter. Además de charloom
+# pide `pip install num2words`, para su última parte.
 
 # %% tags=["parameters"]
 NEWS = "ag_news:test"  # 7,600 items; "ag_news" are all 127,600
@@ -101,7 +104,7 @@ print("target", targets[0][:3].tolist(), "…", targets[0][-3:].tolist())
 #
 # Caracteres «one-hot», una LSTM de 64, una capa lineal de vuelta a los caracteres; Adam con 0,01, un
 # texto por paso: eso es `--preset lesson`. Una red que no sabe nada paga ln 82 = 4,407 nats por carácter;
-# la primera pérdida de la lección es 4,399. Después imprime la pérdida de cada milésimo texto.
+# la primera pérdida de la lección es 4,399. Después imprime la pérdida cada mil textos.
 
 # %%
 LESSON = [4.399, 2.16, 1.67, 2.42, 1.70, 1.69, 1.97, 1.8]  # at text 0, 1,000, 2,000, …
@@ -133,7 +136,7 @@ axes.legend()
 plt.show()
 
 # %% [markdown]
-# ## Escribir con avidez
+# ## Escritura voraz (greedy)
 #
 # Siempre el carácter más probable, desde "today ". La red de la lección pronto da vueltas en círculo. La
 # nuestra también.
@@ -144,7 +147,7 @@ print("today " + text)
 print("ends in a loop:", loops(text))
 
 # %% [markdown]
-# ## Escribir con suavidad
+# ## Escritura suave
 #
 # Los logits divididos por una temperatura, y un sorteo. Baja es segura y aburrida, alta es desbocada; con
 # las cinco de la lección:
@@ -155,12 +158,12 @@ for temperature in (0.3, 0.8, 1.0, 1.3, 1.8):
     print("Today " + lesson.generate("Today ", temperature=temperature, length=300, seed=1))
 
 # %% [markdown]
-# # Lo que la lección dice que podría mejorarse
+# ## Lo que la lección dice que podría mejorarse
 #
 # De aquí en adelante la pérdida es la de noticias apartadas, en bits por carácter: lo que una red paga
 # por texto con el que no fue entrenada.
 #
-# ## Mejores minilotes
+# ### Mejores minilotes
 #
 # *windows* son los de la lección. Ella propone un gran bloque de todos los textos, barajado (*shuffled*).
 # *lanes* siguen leyendo el texto con el estado arrastrado, cada carácter una vez. La misma red, los
@@ -183,7 +186,7 @@ layouts = {
 }
 
 # %% [markdown]
-# ## Otras celdas
+# ### Otras celdas
 #
 # Una red simple, una LSTM, una GRU, con los ajustes que charloom elige por sí mismo:
 
@@ -192,7 +195,7 @@ cells = {cell: bits(cell, cell=cell, hidden=128) for cell in ("rnn", "lstm", "gr
 print("best:", min(cells, key=cells.get))
 
 # %% [markdown]
-# ## Un final propio
+# ### Un final propio
 #
 # Cada noticia termina en un `<eos>` especial, así la red aprende dónde acaban las noticias, y se detiene
 # ahí.
@@ -204,7 +207,7 @@ for seed in range(3):
     print(f"[{sample.finish_reason}, {sample.characters} characters] {sample.text}")
 
 # %% [markdown]
-# ## Un comienzo que dice qué escribir
+# ### Un comienzo que dice qué escribir
 #
 # La lección pide una unidad que reciba solo un estado inicial. La clase de las noticias es una condición
 # así: el catálogo la entrega, y una capa lineal hace de ella el primer estado. Y al revés, por la regla
@@ -222,7 +225,7 @@ right = sum(a == b for a, b in zip(told, truth, strict=True))
 print(f"{right} of {len(asked)} held-out items are put into their own class; by chance, {len(asked) // 4}")
 
 # %% [markdown]
-# ## Traducción
+# ### Traducción
 #
 # La misma red lee una *fuente* y después escribe lo que le corresponde, con la pérdida solo sobre eso:
 # numerales españoles a ingleses, con tres de cada diez números apartados.

@@ -20,6 +20,9 @@
 # Nothing but this machine is needed. The news are fetched once (1.9 MB) or taken from the folder that
 # `CHARLOOM_DATA` names; the whole page runs in a few minutes on two processors. On another machine its
 # figures will differ in their last digits.
+#
+# To run it: `python docs/tutorial/lesson.py`, or open the notebook in Jupyter. Besides charloom it wants
+# `pip install num2words`, for its last part.
 
 # %% tags=["parameters"]
 NEWS = "ag_news:test"  # 7,600 items; "ag_news" are all 127,600
@@ -155,12 +158,12 @@ for temperature in (0.3, 0.8, 1.0, 1.3, 1.8):
     print("Today " + lesson.generate("Today ", temperature=temperature, length=300, seed=1))
 
 # %% [markdown]
-# # What the lesson says could be better
+# ## What the lesson says could be better
 #
 # From here on the loss is that of held-out items, in bits a character: what a network pays for text that
 # it was not trained on.
 #
-# ## Better minibatches
+# ### Better minibatches
 #
 # *windows* are the lesson's own. It proposes one large block of all texts, shuffled (*shuffled*). *lanes*
 # read the text on and on with carried state, each character once. Same network, as many steps; a step of
@@ -183,7 +186,7 @@ layouts = {
 }
 
 # %% [markdown]
-# ## Other cells
+# ### Other cells
 #
 # A simple network, an LSTM, a GRU, with the settings that charloom takes by itself:
 
@@ -192,7 +195,7 @@ cells = {cell: bits(cell, cell=cell, hidden=128) for cell in ("rnn", "lstm", "gr
 print("best:", min(cells, key=cells.get))
 
 # %% [markdown]
-# ## An end of its own
+# ### An end of its own
 #
 # Every item ends in a special `<eos>`, so the network learns where items end, and stops there.
 
@@ -203,7 +206,7 @@ for seed in range(3):
     print(f"[{sample.finish_reason}, {sample.characters} characters] {sample.text}")
 
 # %% [markdown]
-# ## A start that says what to write
+# ### A start that says what to write
 #
 # The lesson asks for a unit that takes only a starting state. The items' class is such a condition: the
 # catalog hands it on, and a linear map makes the first state of it. And backwards, by Bayes' rule, the
@@ -221,7 +224,7 @@ right = sum(a == b for a, b in zip(told, truth, strict=True))
 print(f"{right} of {len(asked)} held-out items are put into their own class; by chance, {len(asked) // 4}")
 
 # %% [markdown]
-# ## Translation
+# ### Translation
 #
 # The same network reads a *source* and then writes what belongs to it, with the loss on that alone:
 # Spanish number words to English ones, three numbers in ten kept apart.
