@@ -40,7 +40,7 @@ NAMES = {
     "English": ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"],
     "Spanish": ["cero", "uno", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve"],
 }
-DIGIT_EPOCHS, NUMBER_EPOCHS = 60, 12
+DIGIT_EPOCHS, NUMBER_EPOCHS = 60, 6
 PAIRS, TESTED, BELOW = 20_000, 2_000, 1_000_000
 
 

@@ -278,6 +278,20 @@ def test_some_units_keep_the_condition_whatever_is_read_and_learned(cell: Cell) 
         optimiser.step(1.0)
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_what_was_read_first_lasts_longer_where_it_is_a_source(cell: Cell) -> None:
+    config = ModelConfig(cell=cell, hidden=64, embedding=4)
+    ids = torch.randint(6, (4, 60), generator=seeded(1))
+    left = []
+    for source in (False, True):
+        made = Network(config, 6, seeded(0), source=source)
+        begun = torch.randn(config.state_shape(4), generator=seeded(2))
+        with torch.no_grad():
+            apart = made(ids, begun)[1] - made(ids, made.zero_state(4))[1]
+        left.append(float(apart[:, -1].abs().mean()))
+    assert left[1] > 10 * left[0]
+
+
 def test_autocast_keeps_a_float32_state() -> None:
     for cell in CELLS:
         config = ModelConfig(cell=cell, layers=2, hidden=16, embedding=8)

@@ -80,7 +80,9 @@ class Trainer:
         self.layout = layout(corpus, config, model.conditions)
         self.budget = Budget(config, self.layout.steps_per_epoch, self.ranks.clock)
         generator = torch.Generator().manual_seed(config.seed)
-        self.network = Network(model, len(corpus.vocabulary), generator).to(self.place.device)
+        source = corpus.vocabulary.sep is not None
+        network = Network(model, len(corpus.vocabulary), generator, source=source)
+        self.network = network.to(self.place.device)
         if weights is not None:
             self.network.load_weights(weights)
         self.learner = Learner(

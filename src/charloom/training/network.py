@@ -22,6 +22,8 @@ from charloom.training import recurrence
 
 FORGET_BIAS = 1.0  # an LSTM that remembers at first learns to (Jozefowicz et al. 2015)
 KEPT = 1 / 16  # share of units that keep what a text begins with, where that depends on a condition
+SLOW = 0.5  # share of units that begin slow to forget, where a source is read before the text
+HELD = 150  # characters that they hold it, at most: a sentence or two
 SHUT = 30.0  # a gate at it lets all through, at its negative nothing, and has no gradient: it stays so
 CONDITION_SPREAD = 0.5  # of the first condition weights: beginnings that differ can be learned from
 
@@ -73,9 +75,14 @@ class Layer(nn.Module):
 
 
 class Network(nn.Module):
-    """The whole network; the names of its parameters are those of the model folder."""
+    """The whole network; the names of its parameters are those of the model folder.
 
-    def __init__(self, config: ModelConfig, vocabulary: int, generator: torch.Generator) -> None:
+    Where it reads a `source` before a text, half of the units begin slow to forget.
+    """
+
+    def __init__(
+        self, config: ModelConfig, vocabulary: int, generator: torch.Generator, *, source: bool = False
+    ) -> None:
         super().__init__()
         self.config = config
         width = config.embedding or vocabulary
@@ -91,6 +98,25 @@ class Network(nn.Module):
             for condition in config.conditions
         )
         self.initialise(generator)
+        if source:
+            self._slow(generator)
+
+    @torch.no_grad()
+    def _slow(self, generator: torch.Generator) -> None:
+        """Let what was read first still be there at the end, and the gradient come back.
+
+        Gates' biases are ln U(1, `HELD`) (C. Tallec, Y. Ollivier, "Can recurrent neural networks warp
+        time?", 2018). The units are the last ones, since the first may keep a condition.
+        """
+        hidden, some = self.config.hidden, int(SLOW * self.config.hidden)
+        for layer in self.layers:
+            bias = cast(Layer, layer).bias_hidden
+            longer = torch.empty(some).uniform_(1, HELD, generator=generator).log()
+            if self.config.cell == "lstm":
+                bias[2 * hidden - some : 2 * hidden] += longer - FORGET_BIAS
+                bias[hidden - some : hidden] -= longer
+            elif self.config.cell == "gru":
+                bias[2 * hidden - some : 2 * hidden] += longer  # its update gate keeps
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:
