@@ -95,6 +95,7 @@ def loaded() -> None:
     import charloom.api
     import charloom.cli.train
     import charloom.comparison
+    import charloom.insight.figures
     import charloom.reporting
     import charloom.training.loop  # noqa: F401
 

@@ -69,6 +69,7 @@ def main() -> None:
     parts = ("kills", "saves", "stops", "checkpoint", "scaling", "preparation", "limited")
     parser.add_argument("parts", nargs="*", help=", ".join(parts))
     parser.add_argument("--kills", type=int, default=KILLS)
+    parser.add_argument("--gigabytes", type=float, nargs="+", default=SIZES, help="to prepare")
     parser.add_argument("--operations", type=int, help="of saves at which to kill; all of them by default")
     chosen = parser.parse_args()
     rows = Rows("nothing_lost")
@@ -94,7 +95,7 @@ def main() -> None:
             case "scaling":
                 tell(part, rows.measure(part, scaling))
             case "preparation":
-                for size in SIZES:
+                for size in chosen.gigabytes:
                     tell(f"{size:g} GB", rows.measure(f"{size:g} GB", preparation, size))
             case "limited":
                 name = f"{LINKED} GB in {LIMIT / 2**30:g} GiB"

@@ -157,6 +157,8 @@ def test_a_signal_ends_training_after_a_checkpoint_and_it_goes_on(
     assert [event["event"] for event in told[-2:]] == ["checkpoint", "done"]
     assert told[-1]["reason"] == {130: "interrupted", 143: "terminated"}[code]
     assert (tmp_path / "run" / "model.safetensors").is_file()
+    if name == "SIGINT":
+        return  # once is enough: it goes on the same way
     more = events(run(tmp_path, "train", "--resume", "run", "--steps", "5", "--json"))
     assert more[0]["step"] == told[-1]["step"]
     assert more[-1]["step"] == told[-1]["step"] + 5

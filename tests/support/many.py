@@ -1,4 +1,4 @@
-"""What the processes of test_ranks do: run by torchrun, with a text as its argument."""
+"""What the processes of test_ranks do: run by torchrun, with a text and how much to train as arguments."""
 
 from __future__ import annotations
 
@@ -84,8 +84,9 @@ def main() -> None:
         exchanged(ranks)
         text = ranks.one_first(lambda: prepare([sys.argv[1]]))
         lines = ranks.one_first(lambda: prepare([sys.argv[1]], DataConfig(documents="line")))
-        for cell in CELLS:
-            for layout, corpus in (("lanes", text), ("shuffled", text), ("documents", lines)):
+        for number, cell in enumerate(CELLS):
+            layouts = (("lanes", text), ("shuffled", text), ("documents", lines))
+            for layout, corpus in layouts if sys.argv[2] == "all" else [layouts[number]]:
                 model = ModelConfig(cell=cell, hidden=8, embedding=4, layers=2, dropout=0.2)
                 config = replace(CONFIG, layout=layout)
                 runs = [Path(f"{cell}-{layout}-{name}") for name in ("whole", "part", "alone")]

@@ -98,10 +98,15 @@ def text(tmp_path: Path) -> Path:
     return write(tmp_path)
 
 
-@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
-def test_many_processes(processes: int, text: Path, tmp_path: Path) -> None:
-    """Sums in order, resume to the bit, the steps that one process takes, agreement, and one that dies."""
-    started = torchrun(processes, str(SCRIPT), str(text), folder=tmp_path)
+@pytest.mark.parametrize(
+    ("processes", "cases"), [(2, "some"), *(pytest.param(n, "all", marks=pytest.mark.slow) for n in (2, 4))]
+)
+def test_many_processes(processes: int, cases: str, text: Path, tmp_path: Path) -> None:
+    """Sums in order, resume to the bit, the steps that one process takes, agreement, and one that dies.
+
+    In all cells and layouts, or in each of them once.
+    """
+    started = torchrun(processes, str(SCRIPT), str(text), cases, folder=tmp_path)
     told, _ = started.communicate(timeout=PATIENCE)
     done = re.findall(r"rank (\d) saw that another is gone", told)
     assert sorted(map(int, done)) == list(range(processes - 1)), told
