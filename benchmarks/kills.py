@@ -92,11 +92,12 @@ def workplace() -> Iterator[Path]:
 
 def loaded() -> None:
     """Everything that training imports, once for all forks. Nothing is computed: threads do not fork."""
+
     import charloom.api
     import charloom.cli.train
     import charloom.comparison
-    import charloom.insight.figures
     import charloom.reporting
+    import charloom.runtime.kernels
     import charloom.training.loop  # noqa: F401
 
 
