@@ -92,6 +92,8 @@ def workplace() -> Iterator[Path]:
 
 def loaded() -> None:
     """Everything that training imports, once for all forks. Nothing is computed: threads do not fork."""
+    import matplotlib.backends.backend_svg
+    import matplotlib.ticker  # noqa: F401
 
     import charloom.api
     import charloom.cli.train
