@@ -218,6 +218,8 @@ def _training(
             found = checkpoint.shared(found, ranks) if ranks else found
             assert found is not None
             warnings = passed + trainer.restore(found, more=more)
+            if found.facts["finished"] and not more:
+                warnings.append(f"{run}: its budget is spent; --minutes 10 trains ten more")
             if leads:
                 runs.trim(run, found.step)
         elif leads:

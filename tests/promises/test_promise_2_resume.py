@@ -149,6 +149,7 @@ def test_metrics_and_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         0 < first < second < trained(chosen, out=tmp_path / "run", more=True) <= 20
     )  # as the command has it
     list(api.training(chosen, out=tmp_path / "run", more=True))
+    list(api.training(chosen, out=tmp_path / "run"))  # it had ended: no step more, no record twice
     for name in (runs.METRICS, runs.SAMPLES):
         left, right = (
             [{**record, "seconds": 0} for record in runs.records(tmp_path / run / name)]

@@ -156,7 +156,8 @@ class Trainer:
             self.finished = True
             if self.budget.end(self.step):
                 yield self._planned()
-            yield self._sample()
+            if self._sampled != self.step:  # else it had ended, and is only made complete
+                yield self._sample()
         elif self.step and (self.best.step == 0 or self._validation.empty):
             self._keep(math.nan)  # stopped early, there may be nothing better than the first weights
         yield self.save()
@@ -193,7 +194,7 @@ class Trainer:
     def restore(self, found: Checkpoint, *, more: bool = False) -> list[str]:
         """Go on from a checkpoint of the same corpus, sizes and settings.
 
-        With `more`, or where the checkpoint's budget is spent, the settings' budget comes on top.
+        With `more` the settings' budget comes on top; without, a run whose budget is spent takes no step.
         Returns a line for everything that keeps the rest from being, to the bit, what it would have been.
         Raises RunError where the checkpoint is of other sizes.
         """
@@ -216,7 +217,6 @@ class Trainer:
         self.retries = facts["retries"]
         self._evaluated, self._heldout = facts["evaluated"], facts["heldout"]
         self._sampled = facts["sampled"]
-        more = more or facts["finished"]
         if more:
             self.best.stale = 0
         self.budget.restore(facts, self.step, more=more)
