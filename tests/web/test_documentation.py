@@ -47,7 +47,7 @@ def test_the_lines_of_the_documentation_write(
 def test_the_documentation_names_every_option() -> None:
     source = (WEB / "engine" / "sampler.js").read_text("utf-8")
     names = re.findall(r"^  (\w+): \[", source.partition("const LIMITS")[2].partition("};")[0], re.MULTILINE)
-    assert len(names) == 10
+    assert len(names) == 11
     for name in (
         *names,
         "bias",
