@@ -12,6 +12,7 @@ import openai
 import pytest
 
 import conditioned
+import untrained
 from charloom.model import folder
 from charloom.runtime.generator import Generator
 from charloom.runtime.options import SamplerConfig
@@ -36,7 +37,7 @@ HERE = {"condition": {"kind": "even"}, "source": "a tale"}
 @pytest.fixture(scope="module")
 def translator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     path = tmp_path_factory.mktemp("models") / "translator"
-    conditioned.write(path, conditioned.model((KIND, IMAGE), TRANSLATES))
+    untrained.write(path, conditioned.model((KIND, IMAGE), TRANSLATES, seed=1))
     with serving(path) as running:
         yield running
 
