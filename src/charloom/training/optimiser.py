@@ -77,7 +77,7 @@ class Muon:
 class Adam:
     """AdamW (I. Loshchilov, F. Hutter 2019); Adam (D. P. Kingma, J. Ba 2015) where nothing decays.
 
-    To the bit what torch.optim computes, which would first load torch's compiler: a second of every start.
+    What torch.optim computes, in its order; that would first load torch's compiler, a second of every start.
     """
 
     def __init__(

@@ -50,8 +50,8 @@ export class Model {
 
   /**
    * The state before any text: {hidden, logits, ids}, after `<bos>`, if any, and after `source` and `<sep>`.
-   * `condition` is a value or an object of values by name, as strong as `strength`; `initial` (layers * parts * hidden numbers) takes
-   * the place of the state that it gives. Throws a RangeError.
+   * `condition` is a value or an object of values by name, as strong as `strength`; `initial` (layers *
+   * parts * hidden numbers) takes the place of the state that it gives. Throws a RangeError.
    */
   begin({ condition, strength = 1, source = "", initial = this.beginning.state(condition, strength) } = {}) {
     const state = { hidden: Float32Array.from(initial), logits: new Float32Array(this.vocabulary.size), ids: [] };
