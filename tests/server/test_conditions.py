@@ -86,6 +86,17 @@ def test_a_condition_of_several_prompts_and_texts(translator: Running, runtime: 
     assert found["usage"]["prompt_tokens"] == 5  # the source is not part of the prompt
 
 
+def test_a_condition_is_as_strong_as_asked(translator: Running, runtime: Generator) -> None:
+    texts = []
+    for strength in (1.0, 3.0):
+        options = {"seed": 5, "strength": strength, "ignore_eos": True}
+        found = translator.complete("the ", max_tokens=60, **options, **HERE).json()
+        texts.append(found["choices"][0]["text"])
+        settings = SamplerConfig(length=60, **options)  # type: ignore[arg-type]
+        assert texts[-1] == runtime.sample("the ", settings=settings, **HERE).text
+    assert texts[0] != texts[1]
+
+
 def test_a_score_depends_on_its_condition(translator: Running, runtime: Generator) -> None:
     text = "the fog comes"
     ids = runtime.model.encode(text)

@@ -26,7 +26,7 @@ SEEDS = 2**31  # of those drawn: short enough to be typed
 TABLES = 64  # of regular expressions used lately
 
 OPTIONS = ("temperature", "top_p", "top_k", "min_p", "no_repeat", "only", "ban", "match", "ignore_eos",
-           "frequency_penalty", "presence_penalty")  # fmt: skip
+           "frequency_penalty", "presence_penalty", "strength")  # fmt: skip
 """Fields that the sampler has by the same name; not given, they are the model's own defaults."""
 
 
@@ -69,7 +69,7 @@ class Asking:
         longest = max(map(len, texts))
         if settings.no_repeat:
             limits.at_most("repeat", longest + length, "no_repeat", "characters to look back over")
-        prompts = self._prompts(asked, texts, "prompt")
+        prompts = self._prompts(asked, texts, "prompt", settings.strength)
         automaton = await self._automaton(settings) if settings.match else None
         top = -1 if asked.logprobs is None else asked.logprobs
         scored = bool(asked.echo) and top >= 0
@@ -153,7 +153,9 @@ class Asking:
             bias[chr(token) if isinstance(token, int) else token] = nats
         return bias
 
-    def _prompts(self, asked: Completion | Score, texts: Sequence[str], param: str) -> list[Prompt]:
+    def _prompts(
+        self, asked: Completion | Score, texts: Sequence[str], param: str, strength: float = 1.0
+    ) -> list[Prompt]:
         """Every text as what is read of it. Raises Refusal for one that the model cannot read."""
         self._limits.texts(param, texts)
         self._limits.at_most("prompt", len(asked.source or ""), "source", "characters")
@@ -162,8 +164,7 @@ class Asking:
         try:
             coded = [model.encode(text) for text in texts]
             field = "condition"
-            strength = getattr(asked, "strength", None)
-            start = beginning.state(asked.condition, 1.0 if strength is None else strength)
+            start = beginning.state(asked.condition, strength)
             field = "source"
             before = beginning.ids(asked.source or "")
         except CharloomError as error:
