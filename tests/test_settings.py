@@ -288,3 +288,20 @@ def test_reasons_stand_beside_what_was_chosen() -> None:
     assert "hidden = 512  # the budget\n" in text
     assert "top_k" in text
     assert "ban" not in tomllib.loads(text)["sample"]  # a model folder keeps only some of them
+
+
+def test_reasons_are_read_back(tmp_path: Path) -> None:
+    resolved = {
+        "data": DataConfig(source="a  # b\u2028[model]", fractions=(90, 0, 10)),
+        "model": ModelConfig(hidden=64),
+        "train": TrainConfig(plan=((0, 1), (2, 3))),
+    }
+    given = {
+        "data.source": "as # said", "data.fractions": "a [guess]", "model.hidden": "é = 3  # so",
+        "train.plan": "as it was",
+    }  # fmt: skip
+    file = tmp_path / "config.toml"
+    file.write_bytes(settings.write(settings.resolve(), resolved, given))
+    assert settings.reasons(file) == given
+    file.write_text("[model]\nhidden=64 # mine\ncell = 'gru'  # edited\nlayers = 2\n", "utf-8")
+    assert settings.reasons(file) == {}

@@ -17,6 +17,7 @@ from charloom import run as runs
 from charloom import settings as settings_room
 from charloom.character_model import CharacterModel, beginning, record
 from charloom.errors import CharloomError, MissingExtraError, ModelError, RunError
+from charloom.job import Job
 from charloom.model import card, folder
 from charloom.model.config import ModelConfig
 from charloom.model.durable import replace_file
@@ -103,7 +104,8 @@ def training(
     `stop` may name a reason to end after any step. With `resume` the settings are those that the run
     was started with, and it goes on from its newest whole checkpoint; with `more`, their budget comes on
     top of what was spent. Of many processes that torchrun starts, the first settles all of this for the
-    others, and alone writes; started again, they go on with the run at `out`, or with the newest.
+    others, and alone writes; started again, they go on with the run at `out`, or with the newest, towards
+    the same end.
     """
     if importlib.util.find_spec("torch") is None:
         raise MissingExtraError("training", "train")
@@ -125,7 +127,9 @@ def training(
                 [settings.preset, settings.corpus, settings.given, str(resume or ""), more]
             )
             settings, resume = Settings(preset, tuple(corpus), given), Path(resumed) if resumed else None
-        yield from _training(settings, ranks, out, overwrite, resume, more, stdin, stop, progress, held)
+        yield from _training(
+            settings, job, ranks, restarted, out, overwrite, resume, more, stdin, stop, progress, held
+        )
 
 
 def _left(out: Path | None) -> Path | None:
@@ -138,7 +142,9 @@ def _left(out: Path | None) -> Path | None:
 
 def _training(
     settings: Settings,
+    job: Job,
     ranks: Ranks | None,
+    restarted: bool,
     out: Path | None,
     overwrite: bool,
     resume: Path | None,
@@ -148,7 +154,7 @@ def _training(
     progress: Callable[[Progress], None],
     held: contextlib.ExitStack,
 ) -> Iterator[Event | Prepared | Sampled]:
-    leads = ranks is None or ranks.leads
+    leads = job.leads
     for section in settings_room.SECTIONS:  # a value out of its range is told before a long text is read
         settings.build(section)
     if out and leads:
@@ -184,10 +190,11 @@ def _training(
     from charloom.training import auto, checkpoint, layout
     from charloom.training.events import Evaluated, Finished, SampleDue, Warned
     from charloom.training.loop import Trainer
+    from charloom.training.ranks import Ranks as Joined
 
     train_config = settings.build("train")
     choice = auto.Choice({}, {})
-    if leads and not lesson:
+    if leads and not lesson and not resume:
         choice = auto.choose(corpus, train_config, _known(settings))
     if ranks:
         choice = auto.Choice(*ranks.share([choice.values, choice.reasons]))
@@ -200,15 +207,18 @@ def _training(
         data = replace(data, documents=corpus.documents)
     new = not resume and leads
     run = resume or (runs.draft(out) if leads else Path())
+    reasons = settings_room.reasons(run / runs.CONFIG) if resume and leads else choice.reasons
     warnings: list[str] = []
 
     def write_settings() -> None:
         resolved = {"data": data, "model": model_config, "train": trainer.resolved(), "sample": sampling}
-        replace_file(run / runs.CONFIG, settings_room.write(settings, resolved, choice.reasons))
+        replace_file(run / runs.CONFIG, settings_room.write(settings, resolved, reasons))
 
     try:
         weights = grown(begun, model_config, corpus.vocabulary) if begun and not resume else None
-        trainer = Trainer(corpus, model_config, train_config, run, weights=weights, stop=stop, ranks=ranks)
+        trainer = Trainer(
+            corpus, model_config, train_config, run, weights=weights, stop=stop, ranks=ranks or Joined(job)
+        )
         if resume:
             found, passed = checkpoint.latest(run) if leads else (None, [])
             if found is None and leads:
@@ -217,6 +227,8 @@ def _training(
                 )
             found = checkpoint.shared(found, ranks) if ranks else found
             assert found is not None
+            if restarted and found.facts.get("job") == job.name:
+                more = False  # what this job wrote has it already
             warnings = passed + trainer.restore(found, more=more)
             if found.facts["finished"] and not more:
                 warnings.append(f"{run}: its budget is spent; --minutes 10 trains ten more")

@@ -24,7 +24,7 @@ NAMES = {
 class Job:
     """Process `rank` of `size`; `local_rank` of `local_size` on this machine; started again `restarts` times.
 
-    `elastic` tells that torchrun watches over it.
+    `name` is the job's, where torchrun watches over it.
     """
 
     rank: int = 0
@@ -32,7 +32,7 @@ class Job:
     local_rank: int = 0
     local_size: int = 1
     restarts: int = 0
-    elastic: bool = False
+    name: str = ""
 
     @property
     def leads(self) -> bool:
@@ -56,7 +56,7 @@ def here(environment: Mapping[str, str] | None = None) -> Job:
             if not value.isdecimal():
                 raise UsageError(f"{variable} is {value!r} in the environment; it takes a number")
             found[name] = int(value)
-    job = Job(**found, elastic="TORCHELASTIC_RUN_ID" in given)
+    job = Job(**found, name=given.get("TORCHELASTIC_RUN_ID", ""))
     if not job.rank < job.size:
         raise UsageError(
             f"RANK is {job.rank} and WORLD_SIZE {job.size} in the environment; ranks count from 0, so unset "

@@ -7,8 +7,10 @@ preset fills in what nobody named. The resolved file is saved with a run, reason
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -132,6 +134,20 @@ def write(settings: Settings, resolved: Mapping[str, Any], reasons: Mapping[str,
             reason = reasons.get(f"{section}.{key}", "")
             lines.append(f"{key} = {_toml(value)}" + (f"  # {reason}" if reason else ""))
     return ("\n".join(lines) + "\n").encode("utf-8", "surrogatepass")
+
+
+def reasons(file: Path) -> dict[str, str]:
+    """Those that stand in a file which `write` made, by `section.key`."""
+    found, section = {}, ""
+    for line in file.read_bytes().decode("utf-8", "surrogatepass").split("\n"):
+        if header := re.fullmatch(r"\[(\w+)\]", line):
+            section = header[1]
+        elif entry := re.fullmatch(r"(\w+) = (.+)", line):
+            with contextlib.suppress(ValueError):  # somebody has edited it
+                _, end = json.JSONDecoder().raw_decode(entry[2])
+                if reason := entry[2][end:].removeprefix("  # "):
+                    found[f"{section}.{entry[1]}"] = reason
+    return found
 
 
 def keys(section: str) -> list[str]:

@@ -160,6 +160,42 @@ def test_metrics_and_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "run"))
 
 
+def test_a_job_adds_its_budget_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`torchrun … train --resume RUN --steps N`, started again by torchrun, goes on towards the same end.
+
+    What the first writing of config.toml gave as its reasons stays there.
+    """
+    text, run = tmp_path / "text.txt", tmp_path / "run"
+    text.write_text("\n".join(topics[name] for name in sorted(topics))[:3000], encoding="utf-8")
+    options = {
+        "train": {"steps": 4, "window": 8, "precision": "float32", "threads": 1},
+        "model": {"hidden": 8},
+        "data": {"documents": "whole"},
+    }
+    list(api.training(settings.resolve(corpus=[str(text)], flags=options), out=run))
+    reasons = settings.reasons(run / runs.CONFIG)
+    assert reasons["model.layers"] == "in minutes, width pays more than depth"
+
+    def gone_on(job: str, restarts: int, checks: int = 10**6) -> int:
+        """Resume with six steps more, stopped when it was asked so often; the step of the last checkpoint."""
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", job)
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", str(restarts))
+        again = settings.resolve(file=run / runs.CONFIG, flags={"train": {"steps": 6}})
+        asked = itertools.count()
+        stop = lambda: "terminated" if next(asked) >= checks else ""  # noqa: E731
+        list(api.training(again, resume=run, more=True, stop=stop))
+        found = checkpoint.latest(run)[0]
+        assert found is not None
+        return found.step
+
+    assert 4 < gone_on("first", 0, checks=6) < 10
+    assert gone_on("first", 1) == 10
+    assert gone_on("first", 2) == 10  # it had ended
+    assert gone_on("second", 1) == 16  # its first start had come to no checkpoint
+    assert gone_on("second", 0) == 22  # the same name, started anew
+    assert settings.reasons(run / runs.CONFIG) == reasons
+
+
 def test_a_checkpoint_of_other_sizes(prepare: Prepare, tmp_path: Path) -> None:
     """Somebody has edited config.toml; the message says so, on one line."""
     corpus = prepare()

@@ -56,9 +56,8 @@ def test_each_row_has_one_owner(count: int, size: int) -> None:
 
 def test_what_the_environment_says() -> None:
     assert here({}) == Job()
-    assert here({"RANK": "1", "WORLD_SIZE": "4", "TORCHELASTIC_RESTART_COUNT": "2"}) == Job(
-        rank=1, size=4, restarts=2
-    )
+    given = {"RANK": "1", "WORLD_SIZE": "4", "TORCHELASTIC_RESTART_COUNT": "2", "TORCHELASTIC_RUN_ID": "book"}
+    assert here(given) == Job(rank=1, size=4, restarts=2, name="book")
     for wrong in ({"RANK": "4", "WORLD_SIZE": "4"}, {"RANK": "x"}, {"RANK": "1"}):
         with pytest.raises(UsageError, match="RANK"):
             here(wrong)
@@ -174,6 +173,20 @@ def test_one_dies_and_the_run_goes_on(text: Path, tmp_path: Path, whole: dict[st
     assert weights(tmp_path / "part") == whole
     steps = [record["step"] for record in runs.records(tmp_path / "part" / runs.METRICS)]
     assert steps == sorted(set(steps))
+
+
+@pytest.mark.slow
+def test_a_budget_on_top_is_added_once(text: Path, tmp_path: Path) -> None:
+    """A process of a resumed run dies; torchrun starts the command anew, and the run ends where it was to."""
+    ended(train(tmp_path, "--out", "part", *STEPS, "--set", "train.patience=0"))
+    command = ("-m", "charloom", "train", "--resume", "part", *STEPS)
+    started = torchrun(2, *command, folder=tmp_path, options=("--standalone", "--max-restarts=1"))
+    until(lambda: list((tmp_path / "part" / "checkpoints").glob("step-[45]?5")))
+    workers(started.pid)[1].kill()
+    assert "rank 0: another rank is gone" in ended(started)
+    found = checkpoint.latest(tmp_path / "part")[0]
+    assert found is not None
+    assert found.step == 800
 
 
 @pytest.mark.slow

@@ -125,7 +125,7 @@ def follow(
     run = None
     with contextlib.ExitStack() as stack:
         here = job.here()
-        signals = stack.enter_context(Signals(patient=here.elastic))
+        signals = stack.enter_context(Signals(patient=bool(here.name)))
         bar = stack.enter_context(Bar(shown=here.leads))
         options |= {"stdin": sys.stdin.buffer, "stop": signals.reason, "progress": bar.read}
         views: list[Any] = []

@@ -187,6 +187,7 @@ class Trainer:
             "sampled": self._sampled,
             "heldout": self._heldout,
             "finished": self.finished,
+            "job": self.ranks.job.name,
             "place": self._place_facts(),
         }
         return Checkpoint(self.step, self.learner.tensors(), facts)
