@@ -13,6 +13,7 @@ from charloom.character_model import CharacterModel
 from charloom.errors import DataError, ModelError, UsageError
 from charloom.runtime.batch import Batch, Stream
 from charloom.runtime.generator import Generator
+from charloom.runtime.kernels import Kernels
 from charloom.runtime.options import SamplerConfig
 from charloom.runtime.sample import Given
 from charloom.runtime.state import State
@@ -122,6 +123,25 @@ def test_streams_enter_and_leave_at_any_step(make_model) -> None:
     assert sum(stream is not None for stream in streams) > 15
     for stream, text in zip(streams, expected, strict=True):
         assert stream is None or stream.writer.text == text
+
+
+@pytest.mark.parametrize("engine", [Kernels, Twins])
+def test_a_stretch_that_is_told_to_halt_ends_after_the_step(make_model, engine) -> None:
+    model = make_model("gru")
+    generator = Generator(model)
+    settings = SamplerConfig(length=40, ignore_eos=True)
+    batch = Batch(engine(fold(model.config, model.weights, "float32")), model, 64)
+    streams = [Stream(model, generator.prime("he "), settings, number=k) for k in range(64)]
+    for stream in streams:
+        batch.enter(stream)
+    batch.halt()
+    for _ in range(3):
+        assert [each.ids for each in batch.advance(100)] == [1] * 64
+    batch.halt(False)
+    assert [each.ids for each in batch.advance(100)] == [37] * 64
+    batch.close()
+    for k, stream in enumerate(streams):
+        assert stream.writer.text == generator.sample("he ", settings=settings, stream=k).text
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
+from charloom.runtime.arrays import Ids, Longs
 from charloom.runtime.generator import Generator
 from charloom.runtime.options import SamplerConfig
+from charloom.runtime.slots import Slots
+from charloom.runtime.twins import Twins
+from charloom.runtime.weights import fold
 from charloom.server import engine as engine_module
 from charloom.server.desk import SLICE, Desk
 from charloom.server.engine import Engine
@@ -151,12 +155,19 @@ def test_a_prompt_is_read_once_for_all_who_wait_for_it(
     engine.submit([again])
     engine.until(again)
     assert sum(read) == len(prompt) + 1
+    engine.forget()
+    engine.moment()
+    again = make_job(prompt, 5)
+    engine.submit([again])
+    engine.until(again)
+    assert sum(read) == 2 * (len(prompt) + 1)
+    read.clear()
     forgetful = drive(primed_bytes=0)
     for _ in range(2):
         job = make_job(prompt, 5)
         forgetful.submit([job])
         forgetful.until(job)
-    assert sum(read) == 3 * (len(prompt) + 1)
+    assert sum(read) == 2 * (len(prompt) + 1)
 
 
 def test_the_states_kept_are_bounded_and_the_oldest_goes_first(generator: Generator) -> None:
@@ -199,6 +210,35 @@ def test_what_is_withdrawn_is_gone_after_one_moment(drive, make_job: MakeJob, st
     engine.withdraw([first])
     engine.submit([other])
     engine.until(other)
+
+
+def test_a_hang_up_takes_effect_after_the_step_under_way(
+    drive, make_job: MakeJob, generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step is the plain twin's, so that somebody can hang up in the middle of it."""
+    network = fold(generator.model.config, generator.model.weights, "float32")
+    monkeypatch.setattr(generator, "engine", Twins(network))
+    engine = drive()
+    gone, stays = make_job("a", FOR_EVER), make_job("b", FOR_EVER)
+    engine.submit([gone, stays])
+    engine._writing_pace = Pace(1000.0, 16, 16)
+    while len(engine.text(stays)) < 16:
+        engine.moment()
+    fed: list[int] = []
+    feed = Twins._feed
+
+    def hanging_up(self: Twins, slots: Slots, rows: Longs, ids: Ids) -> None:
+        fed.append(len(rows))
+        if len(fed) == 2:
+            engine.withdraw([gone])
+        feed(self, slots, rows, ids)
+
+    monkeypatch.setattr(Twins, "_feed", hanging_up)
+    engine.moment()
+    assert fed == [2, 2]
+    engine.moment()
+    assert fed == [2, 2, *[1] * 16]
+    assert engine.streams == 1
 
 
 def test_one_that_is_ended_hears_what_was_held_back(drive, make_job: MakeJob, expected: Expected) -> None:

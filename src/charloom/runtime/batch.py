@@ -57,10 +57,11 @@ class Stream:
 
 @dataclass(frozen=True)
 class Progress:
-    """What one stretch brought to one stream."""
+    """What one stretch brought to one stream: so many ids, and the text that they let out."""
 
     stream: Stream
     piece: str
+    ids: int
 
 
 class Batch:
@@ -113,6 +114,10 @@ class Batch:
         self.streams[at] = self.streams[last]
         self.streams.pop()
 
+    def halt(self, wanted: bool = True) -> None:
+        """Called from another thread: `advance` returns after the step under way, until it is not wanted."""
+        self._slots.halt[0] = wanted
+
     def advance(self, steps: int) -> list[Progress]:
         """Up to `steps` more ids for every stream; those that end leave."""
         slots, rows = self._slots, len(self.streams)
@@ -156,7 +161,7 @@ class Batch:
         reason: FinishReason | None = (
             None if ended == RUNNING else "eos" if ended == ENDED_BY_EOS else "match"
         )
-        return Progress(stream, stream.writer.feed(ids, reason))
+        return Progress(stream, stream.writer.feed(ids, reason), len(ids))
 
     def _gather(self, entered: int) -> None:
         """Put the automata of all streams into one table, each once, and every stream in its place there."""

@@ -209,6 +209,7 @@ def generate(
     count: Any,
     ended: Any,
     trace: Any,
+    halt: Any,
     follow: Any,
     distance: Any,
     ends: Any,
@@ -229,7 +230,7 @@ def generate(
         idle = 0
         for b in range(begin, end):
             idle += ended[b] != RUNNING or remaining[b] <= 0
-        if idle == end - begin or (s and 8 * idle >= end - begin):
+        if idle == end - begin or (s and (halt[0] or 8 * idle >= end - begin)):
             return
         for b in range(begin, end):
             if ended[b] != RUNNING or remaining[b] <= 0:
@@ -340,6 +341,7 @@ class Kernels:
             slots.count,
             slots.ended,
             slots.trace,
+            slots.halt,
             automaton.follow,
             automaton.distance,
             automaton.ends(eos),

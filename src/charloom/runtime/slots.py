@@ -34,6 +34,7 @@ class Slots:
     count: Ids  # (B,) how many of them
     ended: Bytes  # (B,) RUNNING, ENDED_BY_EOS, ENDED_BY_MATCH
     trace: Floats  # (B, stretch, Vp) the logits each id was drawn from; (B, 0, Vp) when not asked for
+    halt: Bytes  # (1,) for all rows: nonzero ends a stretch after the step under way; set from any thread
 
     @classmethod
     def of(cls, config: ModelConfig, vocabulary: int, rows: int) -> Slots:
@@ -55,6 +56,7 @@ class Slots:
             count=np.zeros(rows, np.int32),
             ended=np.zeros(rows, np.int8),
             trace=np.zeros((rows, 0, wide), np.float32),
+            halt=np.zeros(1, np.int8),
         )
         slots.logits.fill(-np.inf)
         return slots
@@ -62,6 +64,6 @@ class Slots:
     def move(self, source: int, target: int) -> None:
         """Copy one row over another."""
         self.state[:, :, target] = self.state[:, :, source]
-        for field in fields(self)[1:]:
+        for field in fields(self)[1:-1]:
             array = getattr(self, field.name)
             array[target] = array[source]

@@ -80,12 +80,13 @@ class Twins:
     def generate(self, slots: Slots, automaton: Automaton, eos: int, rows: range, steps: int) -> None:
         """Draw and feed back up to `steps` ids in each of these rows of slots.
 
-        Returns early when an eighth of the rows has nothing left to do. eos is -1 where there is none.
+        Returns early when an eighth of the rows has nothing left to do, or when told to halt. eos is -1
+        where there is none.
         """
         ends = automaton.ends(eos)
         for step_number in range(steps):
             running = [b for b in rows if slots.ended[b] == RUNNING and slots.left[b] > 0]
-            if 8 * len(running) <= 7 * len(rows) and step_number:
+            if step_number and (slots.halt[0] or 8 * len(running) <= 7 * len(rows)):
                 return
             for b in running:
                 self._draw(slots, automaton, ends, eos, b)

@@ -26,7 +26,7 @@ from charloom.server.metrics import Metrics
 from charloom.server.pace import Pace
 from charloom.server.reading import SIDE_BY_SIDE, Readings
 
-MOMENT = 0.02  # seconds of writing: what a text waits for another's step, and a hang-up for its effect
+MOMENT = 0.02  # seconds of writing, unless somebody hangs up: what a text waits for another's step
 EACH = 0.00006  # seconds more a text: telling and sending cost as much whatever came, so it should be more
 MOST_STEPS = 16  # characters a moment: with a stop string, so much is written in vain at most
 READING = 0.015  # seconds of reading between two stretches of writing
@@ -55,7 +55,7 @@ class Engine:
         self._unwanted: list[tuple[Job, Ending | None]] = []
         self._asked: list[Future[None]] = []
         self._final: Ending | None = None
-        self._closing = False
+        self._closing = self._forgets = False
         self._waiting: dict[Job, None] = {}
         self._writing: dict[Stream, Job] = {}
         self._reading_pace = Pace(READING, SIDE_BY_SIDE, MOST_READ)
@@ -87,6 +87,7 @@ class Engine:
         """These are not wanted any longer. With an `ending` they hear of it, and of what was held back."""
         with self._changed:
             self._unwanted += ((job, ending) for job in jobs)
+            self._batch.halt()
             self._changed.notify()
 
     def tick(self) -> Future[None]:
@@ -96,6 +97,11 @@ class Engine:
             self._asked.append(asked)
             self._changed.notify()
         return asked
+
+    def forget(self) -> Future[None]:
+        """Forget the prompts that were read lately; done as `tick` is."""
+        self._forgets = True
+        return self.tick()
 
     def end(self, ending: Ending) -> None:
         """End every text that is open."""
@@ -144,6 +150,7 @@ class Engine:
                 self._changed.wait()
             arrived, self._arrived = self._arrived, []
             unwanted, self._unwanted = self._unwanted, []
+            self._batch.halt(False)
             asked, self._asked = self._asked, []
             final, self._final = self._final, None
             if self._closing:
@@ -155,6 +162,9 @@ class Engine:
             if final is not None:
                 for job in (*self._waiting, *self._inside):
                     self._drop(job, final)
+            if self._forgets:
+                self._forgets = False
+                self._readings.forget()
             self._admit()
             self._read()
             self._write()
@@ -247,10 +257,10 @@ class Engine:
         if not count:
             return
         self._writing_pace.seconds = MOMENT + EACH * count
-        steps = self._writing_pace.amount
         begun = time.perf_counter()
-        progress = self._batch.advance(steps)
+        progress = self._batch.advance(self._writing_pace.amount)
         now = time.perf_counter()
+        steps = max(each.ids for each in progress)
         self._writing_pace.took(steps, now - begun)
         characters = 0
         for each in progress:

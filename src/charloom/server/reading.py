@@ -67,7 +67,8 @@ class Readings:
     def __init__(self, generator: Generator, primed_bytes: int) -> None:
         self._generator = generator
         self._vocabulary = generator.model.vocabulary
-        self._primed = Primed(primed_bytes)
+        self._most_bytes = primed_bytes
+        self.forget()
         self._shared: dict[bytes, _Reading] = {}  # in the order of their turns
         self._scored: dict[Job, _Reading] = {}  # each for itself: every character of it is told
 
@@ -87,6 +88,10 @@ class Readings:
                 self._shared[prompt.key] = _Reading(prompt, rows)
             self._shared[prompt.key].jobs[job] = None
         return state
+
+    def forget(self) -> None:
+        """Let go of the states of prompts that are read."""
+        self._primed = Primed(self._most_bytes)
 
     def leave(self, job: Job) -> None:
         """The job is no longer wanted; a prompt that nobody waits for is not read on."""

@@ -28,7 +28,7 @@ LOOK_SECONDS = 0.05  # between two looks at whether all texts have ended
 SPARE_FILES = 64  # besides connections
 BACKLOG = 4096  # connections that the system holds for us; it may hold fewer
 YOUNG = 10_000  # objects between two looks for garbage: a request leaves it young, and full looks take 70 ms
-FLOOD = 100  # requests; what fewer of them leave behind is little, and a look for garbage takes 70 ms
+FLOOD = 100  # requests; what fewer of them leave behind is little
 SWITCH_SECONDS = 0.0005  # the engine gives up Python's lock so often: a new request is heard while it tells
 
 log = logging.getLogger("charloom.server")
@@ -82,10 +82,14 @@ class Server(uvicorn.Server):
         self._on_ready()
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second: where a flood has passed and nobody is served, tidy up."""
+        """Ten times a second: where a flood has passed and nobody is served, tidy up.
+
+        Its prompts are forgotten: their states, small and many, would keep the megabytes of the flood's
+        memory in use among which they lie.
+        """
         if self.server_state.total_requests - self._tidied >= FLOOD and not self.server_state.tasks:
             self._tidied = self.server_state.total_requests
-            tidy()
+            self._service.engine.forget().add_done_callback(lambda _: tidy())
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
