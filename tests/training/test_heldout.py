@@ -110,11 +110,11 @@ def test_it_can_be_cut_short(prepare: Prepare) -> None:
     assert nats == pytest.approx(math.log(len(corpus.vocabulary)), rel=0.01)
 
 
-@pytest.mark.parametrize("most", [10**9, 5000, 1])
+@pytest.mark.parametrize("most", [10**9, 5000, 2500, 1])
 @pytest.mark.parametrize("bounds", [[0, 5000], [0, 1], [0, 7, 8, 8, 2500, 2600, 5000]])
-def test_every_target_is_scored_once_after_enough_text(most: int, bounds: list[int]) -> None:
+def test_targets_are_scored_once_after_enough_text(most: int, bounds: list[int]) -> None:
     scored = np.zeros(5000, int)
-    for piece in _pieces(np.array(bounds), most):
+    for piece in _pieces(np.array(bounds[:-1]), np.array(bounds[1:]), most):
         targets = range(piece.start + 1 + piece.warm, piece.end)
         scored[targets] += 1
         begin = max(start for start in bounds if start <= piece.start)
@@ -122,9 +122,34 @@ def test_every_target_is_scored_once_after_enough_text(most: int, bounds: list[i
         assert len(targets) <= PIECE
         assert len({np.searchsorted(bounds, target, "right") for target in (piece.start, *targets)}) == 1
     first = np.isin(np.arange(5000), bounds)
-    expected = np.flatnonzero(~first & (np.arange(5000) < bounds[-1]))[:most]
-    assert (np.flatnonzero(scored) == expected).all()
+    every = ~first & (np.arange(5000) < bounds[-1])
     assert scored.max(initial=0) <= 1
+    assert not scored[~every].any()
+    if every.sum() <= most:
+        assert scored[every].all()
+    elif most > 1:
+        assert 0.5 * most < scored.sum() <= 1.2 * most
+        assert scored[:2500].any()
+        assert scored[2500:].any()
+    else:
+        assert scored.sum() <= PIECE
+
+
+@pytest.mark.parametrize("conditions", [False, True])
+def test_a_part_of_many_documents_is_looked_at_here_and_there(conditions: bool, tmp_path: Path) -> None:
+    """Each with its own condition, though most are left out."""
+    random = np.random.default_rng(0)
+    rows = [f"{i}{'x' * int(random.integers(9))},{i % 2}" for i in range(900)]
+    (tmp_path / "t.csv").write_text("\n".join(["text,kind", *rows]) + "\n", encoding="utf-8")
+    data = DataConfig(text=("text",), condition=("kind",) if conditions else (), fractions=(10, 90, 0))
+    corpus = corpus_room.prepare([tmp_path / "t.csv"], data)
+    held_out = HeldOut(corpus.validation, corpus.vocabulary, PLACE, corpus.conditions, 100)
+    documents = [held_out._apart * piece.document for piece in held_out._pieces]
+    assert held_out._apart == 9
+    assert min(documents) < 100
+    assert max(documents) > 700
+    begins = corpus.validation.documents[documents]
+    assert [piece.start for piece in held_out._pieces] == begins.tolist()
 
 
 @pytest.mark.parametrize(("source", "condition"), [("", ("kind",)), ("es", ()), ("es", ("kind",))])

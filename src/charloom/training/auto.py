@@ -29,7 +29,7 @@ FEW_STEPS = 3000  # below it, twice as many of half the size teach more
 LANE_WINDOWS = 8  # windows in a lane, at least: with fewer the heads repeat themselves at once
 DOCUMENT_WINDOW = 64  # characters of a document a step, as in lanes
 SOURCE_WINDOW = 256  # with sources: the gradient has to reach back into them
-ROWS = 64  # documents a step: half of them take as long
+ROWS = 64  # documents a step, or half of them where steps are few
 DOCUMENT_STEPS = 8  # in an epoch of documents, at least
 DROPOUT = 0.14  # for every time that the epochs double
 MOST_DROPOUT = 0.5
@@ -72,14 +72,17 @@ def choose(corpus: Corpus, config: TrainConfig, given: Mapping[str, Mapping[str,
     part = corpus.train
     if part.documents is not None and layout.name(corpus, config) == "documents":
         count = len(part.documents) - 1
+        average = len(part.ids) / count
         if corpus.vocabulary.sep is None:
             window: int = take("train", "window", DOCUMENT_WINDOW, "longer learns no more")
         else:
             window = take(
                 "train", "window", SOURCE_WINDOW, "most texts are read in one piece with their source"
             )
-        rows = max(1, min(ROWS, count // DOCUMENT_STEPS))
-        told = f"documents side by side, of {len(part.ids) / count:,.0f} characters on average"
+        steps = _steps(config, sizes, vocabulary, text, speed, int(ROWS * min(window, average)))
+        rows = ROWS // 2 if steps < FEW_STEPS and not config.steps else ROWS
+        rows = max(1, min(rows, count // DOCUMENT_STEPS))
+        told = f"documents side by side, of {average:,.0f} characters on average"
         lanes: int = take("train", "lanes", rows, told)
     else:
         window = take("train", "window", *_window(config, sizes, vocabulary, text, speed))
@@ -122,17 +125,22 @@ def _window(
     config: TrainConfig, shape: ModelConfig, vocabulary: int, text: int, speed: float
 ) -> tuple[int, str]:
     """A short window where a long one would leave few steps: the state is carried on all the same."""
-    characters = config.lanes * config.window
-    if config.steps:
-        steps = float(config.steps)
-    elif config.epochs:
-        steps = config.epochs * text / characters
-    else:
-        seconds = 60 * (config.minutes or DEFAULT_MINUTES)
-        steps = seconds * speed / _operations(shape, vocabulary, characters)
+    steps = _steps(config, shape, vocabulary, text, speed, config.lanes * config.window)
     if steps < FEW_STEPS and not config.steps:
         return config.window // 2, f"with {config.window} it would be but {_rounded(steps)} steps"
     return config.window, "longer learns no more, and would step less often"
+
+
+def _steps(
+    config: TrainConfig, shape: ModelConfig, vocabulary: int, text: int, speed: float, characters: int
+) -> float:
+    """Steps of so many `characters` that the budget is enough for."""
+    if config.steps:
+        return float(config.steps)
+    if config.epochs:
+        return config.epochs * text / characters
+    seconds = 60 * (config.minutes or DEFAULT_MINUTES)
+    return seconds * speed / _operations(shape, vocabulary, characters)
 
 
 def _weights(shape: ModelConfig, vocabulary: int) -> int:
@@ -150,13 +158,17 @@ def _operations(shape: ModelConfig, vocabulary: int, characters: int) -> float:
 
 
 def _speed(config: TrainConfig, vocabulary: int) -> float:
-    """Operations a second of whole steps on this machine: some are taken, of a model nobody keeps."""
+    """Operations a second of whole steps on this machine: some are taken, of a model nobody keeps.
+
+    They are short ones: what a step takes whatever it reads is more of these than of long ones.
+    """
     place = device.choose(config)
     shape = ModelConfig(hidden=TIMED_WIDTH)
     network = Network(shape, vocabulary, torch.Generator().manual_seed(0)).to(place.device)
     learner = Learner(network, Optimiser(network, config), place, 0, Ranks())
-    ids = np.zeros(config.lanes * config.window + 1, np.int64)
-    batch = Lanes(ids, lanes=config.lanes, window=config.window, seed=0).batch(0)
+    window = max(1, config.window // 2)
+    ids = np.zeros(config.lanes * window + 1, np.int64)
+    batch = Lanes(ids, lanes=config.lanes, window=window, seed=0).batch(0)
     best = math.inf
     with place.engaged():
         for step in range(1 + TIMED_STEPS):
@@ -165,7 +177,7 @@ def _speed(config: TrainConfig, vocabulary: int) -> float:
             learner.losses()  # waits for a GPU
             if step:
                 best = min(best, time.perf_counter() - start)
-    return _operations(shape, vocabulary, config.lanes * config.window) / best
+    return _operations(shape, vocabulary, config.lanes * window) / best
 
 
 def _rounded(number: float) -> str:

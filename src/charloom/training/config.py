@@ -48,6 +48,7 @@ class TrainConfig:
     restarts: float = 0.03  # share of lanes that begin anew at a step, so that cold starts are learned
     unconditional: float = 0.1  # share of conditions left unknown, so that the model also writes without one
     evaluate_steps: int = 0  # steps between held-out evaluations; 0 means twenty of them in the budget
+    evaluate_characters: int = 0  # of the validation part, evenly spread; 0: a thousand a second of budget
     patience: int = 8  # evaluations without a better one before stopping; 0 never stops early
     sample_steps: int = 0  # steps between samples; 0 means at every fourth evaluation
     checkpoint_steps: int = 0  # steps between checkpoints; 0 leaves it to the seconds
@@ -81,6 +82,7 @@ class TrainConfig:
             ("restarts", 0, 1),
             ("unconditional", 0, 1),
             ("evaluate_steps", 0, 10**12),
+            ("evaluate_characters", 0, 10**12),
             ("patience", 0, 10**9),
             ("sample_steps", 0, 10**12),
             ("checkpoint_steps", 0, 10**12),

@@ -132,7 +132,7 @@ def _buckets(steps: Ids, rows: int) -> list[Bucket]:
             borders.append(border)
     found = []
     for start, end in zip(borders, [*borders[1:], len(order)], strict=True):
-        size = -(-(end - start) // max(1, (end - start) // rows))  # `rows` or more, where there are so many
+        size = -(-(end - start) // -(-(end - start) // rows))  # about as many in each, and at most `rows`
         batches = -(-(end - start) // size)
         found.append(Bucket(order[start:end], batches, size, int(steps[order[end - 1]])))
     return found

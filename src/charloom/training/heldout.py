@@ -21,7 +21,8 @@ from charloom.training.device import Place
 from charloom.training.network import Network
 from charloom.training.ranks import Ranks
 
-MOST_CHARACTERS = 2**20  # the error of a mean over a million characters is below what matters
+LEAST_CHARACTERS, MOST_CHARACTERS = 2**16, 2**20  # beyond a million a mean's error is below what matters
+A_SECOND = 1000  # characters for every second of a budget: an evaluation takes about a hundredth of it
 WARM = 256  # characters read before a piece is scored; the state has then forgotten that it began at zero
 PIECE = 1024  # scored characters a row: four times as many as are read to warm up
 ROWS = 128
@@ -38,6 +39,11 @@ class Piece:
     document: int
 
 
+def enough(seconds: float) -> int:
+    """Characters to evaluate on in a run of so many seconds, 0 where they are not known."""
+    return max(LEAST_CHARACTERS, min(MOST_CHARACTERS, int(A_SECOND * seconds or MOST_CHARACTERS)))
+
+
 class HeldOut:
     """The loss on one part, in nats a character.
 
@@ -45,7 +51,8 @@ class HeldOut:
     by side and yet nearly carry the state of one stream; a document is read from a zero state. `<eos>`
     counts to the sum of nats but not to the characters, `<bos>` to neither, an unknown character's
     bytes ln 256 more each. Where no `<bos>` comes before it, a text's first character counts to neither.
-    With conditions or sources, a document is read from its beginning, and no source is scored.
+    Of a part larger than `most` characters, about so many are scored, evenly spread over it. With conditions
+    or sources, a document is read from its beginning, and no source is scored.
     """
 
     def __init__(
@@ -63,9 +70,11 @@ class HeldOut:
         self._bos, self._sep = vocabulary.bos, vocabulary.sep
         self._place = place
         self._conditions = conditions
-        bounds = np.array([0, len(part.ids)]) if part.documents is None else part.documents[: most + 1]
+        bounds = np.array([0, len(part.ids)]) if part.documents is None else part.documents
+        self._apart = apart = max(1, -(-(len(bounds) - 1) // most))  # a list of all may be larger than memory
+        starts, ends = np.array(bounds[:-1:apart], np.int64), np.array(bounds[1::apart], np.int64)
         whole = bool(conditions) or vocabulary.sep is not None
-        self._pieces = _pieces(bounds.astype(np.int64), most, whole=whole)
+        self._pieces = _pieces(starts, ends, most, whole=whole)
         self._characters = np.ones(len(vocabulary))  # of the text, that a row stands for
         self._characters[list(vocabulary.specials.values())] = 0
         self._spelling = np.zeros(len(vocabulary))  # nats that say which byte it is
@@ -119,7 +128,7 @@ class HeldOut:
     def _begin(self, network: Network, pieces: list[Piece]) -> Tensor:
         """The state before each piece."""
         zero = network.zero_state(len(pieces))
-        documents = np.array([piece.document for piece in pieces])
+        documents = self._apart * np.array([piece.document for piece in pieces])
         if not self._conditions:
             return zero
         condition = torch.from_numpy(self._part.vectors(self._conditions, documents)).to(zero.device)
@@ -156,15 +165,22 @@ def _stretches(part: Part) -> Iterator[Ids]:
         yield part.ids[start:end]
 
 
-def _pieces(bounds: Ids, most: int, *, whole: bool = False) -> list[Piece]:
-    """At most `most` scored targets, in pieces, like lengths side by side; `whole` documents are not cut."""
+def _pieces(starts: Ids, ends: Ids, most: int, *, whole: bool = False) -> list[Piece]:
+    """Of documents' targets all, or about `most`, evenly spread, in pieces; `whole` documents are not cut.
+
+    Pieces of like lengths come side by side.
+    """
+    targets = np.maximum(ends - starts - 1, 0)
+    counts = np.minimum(targets, 1) if whole else -(-targets // PIECE)
+    after = np.cumsum(counts)
+    count, total = int(counts.sum()), int(targets.sum())
+    wanted = count if total <= most else max(1, count * most // total)
     pieces: list[Piece] = []
-    for document, (start, end) in enumerate(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)):
-        for target in range(start + 1, end, end if whole else PIECE):
-            if most <= 0:
-                break
-            last = min(end if whole else target + PIECE, end, target + most)
-            begin = max(start, target - 1 - WARM)
-            pieces.append(Piece(begin, last, target - 1 - begin, document))
-            most -= last - target
+    for number in (np.arange(wanted) * count // max(wanted, 1)).tolist():
+        document = int(np.searchsorted(after, number, side="right"))
+        start, end = int(starts[document]), int(ends[document])
+        target = start + 1 + PIECE * (number - int(after[document] - counts[document]))
+        begin = max(start, target - 1 - WARM)
+        last = end if whole else min(end, target + PIECE)
+        pieces.append(Piece(begin, last, target - 1 - begin, document))
     return sorted(pieces, key=lambda piece: piece.end - piece.start)

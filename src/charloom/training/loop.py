@@ -29,7 +29,7 @@ from charloom.training.events import (
     Started,
     Stepped,
 )
-from charloom.training.heldout import HeldOut
+from charloom.training.heldout import HeldOut, enough
 from charloom.training.layout import layout
 from charloom.training.learner import Learner
 from charloom.training.network import Network
@@ -76,7 +76,12 @@ class Trainer:
         self.ranks = ranks or Ranks()
         self.place = device.choose(config, self.ranks.job.local_size)
         self.place = replace(self.place, precision=self.ranks.share(self.place.precision))
-        self.config = replace(config, precision=self.place.precision, threads=self.place.threads)
+        self.config = replace(
+            config,
+            precision=self.place.precision,
+            threads=self.place.threads,
+            evaluate_characters=config.evaluate_characters or enough(60 * config.minutes),
+        )
         self.layout = layout(corpus, config, model.conditions)
         self.budget = Budget(config, self.layout.steps_per_epoch, self.ranks.clock)
         generator = torch.Generator().manual_seed(config.seed)
@@ -95,8 +100,9 @@ class Trainer:
         self.rate_share = 1.0
         self.retries = 0
         self.finished = False
+        most = self.config.evaluate_characters
         self._validation = HeldOut(
-            corpus.validation, corpus.vocabulary, self.place, model.conditions, ranks=self.ranks
+            corpus.validation, corpus.vocabulary, self.place, model.conditions, most, self.ranks
         )
         self.run = run
         self._asked = stop
