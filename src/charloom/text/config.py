@@ -59,11 +59,14 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a text has been read: `done` bytes of `total` (None: unknown), and at what."""
+    """How far a text has been read: `done` bytes of `total` (None: unknown), and at what.
+
+    "reading on" is going on from where an interrupted process had come to.
+    """
 
     done: int
     total: int | None
-    doing: Literal["downloading", "checking", "reading", "encoding", "counting"]
+    doing: Literal["downloading", "checking", "reading", "reading on", "encoding", "counting"]
 
 
 Report = Callable[[Progress], None]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from charloom.errors import DataError, UsageError
 from charloom.text import arrays, cache
@@ -24,6 +24,7 @@ from charloom.text.tallies import Tallies
 from charloom.text.vocabulary import FirstAppearances
 
 Told = Callable[[int], None]
+Doing = Literal["reading", "reading on"]
 Documents = Callable[[], Iterator[Document]]
 
 SAMPLE = 2**18  # characters that the guess of the documents looks at
@@ -187,6 +188,10 @@ def _noted(folder: Path, name: str) -> Mapping[str, Any]:
     return note if all(are_there(folder, part, told) for part, told in note["written"].items()) else {}
 
 
+def _doing(noted: Mapping[str, Any]) -> Doing:
+    return "reading on" if noted else "reading"
+
+
 def _read_whole(
     collections: Sequence[Collection],
     held_out: Sequence[Collection],
@@ -199,16 +204,17 @@ def _read_whole(
     total, size, done = _size([*collections, *held_out]), 0, []
     seen = FirstAppearances()
     for name, group in (("whole", collections), ("held-out", held_out)):
-        before = size
+        if name == "held-out":  # is read anew
+            (folder / f"{name}.json").unlink(missing_ok=True)
+        before, doing = size, _doing(_noted(folder, name))
 
-        def told(written: int, before: int = before) -> None:
-            progress(Progress(before + written, total, "reading"))
+        def told(written: int, before: int = before, doing: Doing = doing) -> None:
+            progress(Progress(before + written, total, doing))
 
         segments = _segments(group, data)
         if name == "whole":
             writer, seen = _read_text(folder, name, segments, data, seen, told)
         else:
-            (folder / f"{name}.json").unlink(missing_ok=True)
             elsewhere = FirstAppearances() if specials else seen
             writer, _ = _read_text(folder, name, segments, data, elsewhere, told)
         size += writer.bytes
@@ -258,7 +264,7 @@ def _read_documents(
                 if dealer.bytes - at >= SEGMENT:
                     _note(folder, "documents", {"place": [number, *end], **dealer.note()})
                     at = dealer.bytes
-                progress(Progress(dealer.bytes, total, "reading"))
+                progress(Progress(dealer.bytes, total, _doing(noted)))
         _note(folder, "documents", {"place": [2, 0, 0], **dealer.note()})
     finally:
         counts = dealer.close()
