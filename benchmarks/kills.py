@@ -9,12 +9,15 @@ import random
 import shutil
 import signal
 import struct
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
+
+from rows import FOLDER
 
 MOMENT = 0.05  # seconds after a step at most: a step, an evaluation, a save or a sample takes less
 STEPS, INTERVAL = 60, 5
@@ -115,6 +118,15 @@ def state(run: Path) -> dict[str, Any]:
     return {"weights": weights, "metrics": metrics, "samples": samples, "measured": dict(model.metrics)}
 
 
+def differs(place: Path, name: str) -> bool:
+    """Whether a run differs from the one left alone; both are then kept among the results, to look at."""
+    if state(place / "run") == state(place / "whole"):
+        return False
+    shutil.copytree(place, kept := FOLDER / f"different-{name}-{time.time_ns()}")
+    print(f"{kept}: not what it would have been", file=sys.stderr)
+    return True
+
+
 def examined(run: Path, steps: int) -> dict[str, int]:
     """After a kill at `steps`: whether the run is there, loads, and how many steps are lost."""
     from charloom.errors import ModelError
@@ -147,8 +159,7 @@ def kills(count: int, seed: int) -> dict[str, Any]:
     finished, different = 0, 0
     with workplace() as place:
         assert Forked(TRAIN, place).end() == 0
-        expected = state(place / "run")
-        shutil.rmtree(place / "run")
+        (place / "run").rename(place / "whole")
         chance = random.Random(seed)
         while len(seen) < count:
             forked = Forked(go_on(place / "run"), place)
@@ -156,7 +167,7 @@ def kills(count: int, seed: int) -> dict[str, Any]:
             if ended:
                 assert code == 0, "a resumed run failed"
                 finished += 1
-                different += state(place / "run") != expected
+                different += differs(place, f"kills-{seed}")
                 shutil.rmtree(place / "run")
                 continue
             os.kill(forked.process, signal.SIGKILL)
@@ -165,7 +176,7 @@ def kills(count: int, seed: int) -> dict[str, Any]:
         if (place / "run").exists():
             assert Forked(go_on(place / "run"), place).end() == 0
             finished += 1
-            different += state(place / "run") != expected
+            different += differs(place, f"kills-{seed}")
     return summed(seen) | {"finished": finished, "different": different}
 
 
@@ -176,8 +187,7 @@ def saves(most: int | None = None) -> dict[str, Any]:
     different = 0
     with workplace() as place:
         assert Forked(TRAIN, place).end() == 0
-        expected = state(place / "run")
-        shutil.rmtree(place / "run")
+        (place / "run").rename(place / "whole")
         operation = 0
         while most is None or operation < most:
             forked = Forked(TRAIN, place, lambda: _kill_at(operation))  # noqa: B023 - called at once
@@ -186,7 +196,7 @@ def saves(most: int | None = None) -> dict[str, Any]:
             seen.append(examined(place / "run", forked.steps))
             if operation % 10 == 0:
                 assert Forked(go_on(place / "run"), place).end() == 0
-                different += state(place / "run") != expected
+                different += differs(place, f"saves-{operation}")
             shutil.rmtree(place / "run", ignore_errors=True)
             operation += 1
     return summed(seen) | {"different": different}

@@ -9,16 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parent / "results"
+FOLDER = Path(os.environ.get("CHARLOOM_RESULTS", Path(__file__).parent / "results"))
 
 
 class Rows:
     """The rows of one script, in results/NAME.jsonl; delete the file to measure anew."""
 
     def __init__(self, name: str) -> None:
-        folder = Path(os.environ.get("CHARLOOM_RESULTS", FOLDER))
-        folder.mkdir(exist_ok=True)
-        self._path = folder / f"{name}.jsonl"
+        FOLDER.mkdir(exist_ok=True)
+        self._path = FOLDER / f"{name}.jsonl"
         lines = self._path.read_text("utf-8").splitlines() if self._path.exists() else []
         found: list[dict[str, Any]] = [json.loads(line) for line in lines]
         self.found = {row["row"]: row for row in found}
