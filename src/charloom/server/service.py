@@ -29,6 +29,7 @@ SPARE_FILES = 64  # besides connections
 BACKLOG = 4096  # connections that the system holds for us; it may hold fewer
 YOUNG = 10_000  # objects between two looks for garbage: a request leaves it young, and full looks take 70 ms
 FLOOD = 100  # requests; what fewer of them leave behind is little
+CALM = 5  # tenths of a second without a request: by then the connections of a flood are closed
 SWITCH_SECONDS = 0.0005  # the engine gives up Python's lock so often: a new request is heard while it tells
 
 log = logging.getLogger("charloom.server")
@@ -62,7 +63,8 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._service, self._drain_seconds = service, settings.drain_seconds
         self._signals = 0
-        self._tidied = 0  # requests that had come when it was tidied last
+        self._tidied = self._come = 0  # requests that had come when it was tidied last, and at the last look
+        self._calm = 0  # looks since one came
         self._draining: asyncio.Task[None] | None = None
 
     def listen(self, listener: socket.socket, on_ready: Callable[[], None]) -> None:
@@ -87,8 +89,10 @@ class Server(uvicorn.Server):
         Its prompts are forgotten: their states, small and many, would keep the megabytes of the flood's
         memory in use among which they lie.
         """
-        if self.server_state.total_requests - self._tidied >= FLOOD and not self.server_state.tasks:
-            self._tidied = self.server_state.total_requests
+        come = self.server_state.total_requests
+        self._come, self._calm = come, self._calm + 1 if come == self._come else 0
+        if self._calm >= CALM and come - self._tidied >= FLOOD and not self.server_state.tasks:
+            self._tidied = come
             self._service.engine.forget().add_done_callback(lambda _: tidy())
         return await super().on_tick(counter)
 
