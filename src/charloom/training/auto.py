@@ -31,7 +31,8 @@ DOCUMENT_WINDOW = 64  # characters of a document a step, as in lanes
 SOURCE_WINDOW = 256  # with sources: the gradient has to reach back into them
 ROWS = 64  # documents a step, or half of them where steps are few
 DOCUMENT_STEPS = 8  # in an epoch of documents, at least
-DROPOUT = 0.14  # for every time that the epochs double
+FREE_EPOCHS = 3.0  # times that a text is read without dropout (docs/log.md)
+DROPOUT = 0.14  # for every time that the epochs double beyond
 MOST_DROPOUT = 0.5
 SOURCE_DROPOUT = 0.1  # at most, with sources: at 0.5 number words were not learned at all
 GENTLE = 0.3  # of the rates for a model that has learned before: more would make it forget
@@ -110,7 +111,8 @@ def choose(corpus: Corpus, config: TrainConfig, given: Mapping[str, Mapping[str,
     told = f"about {_rounded(read(hidden))} characters are read in the budget, of {_rounded(text)} there are"
     hidden = take("model", "hidden", hidden, told)
     epochs = read(hidden) / text
-    dropout, told = DROPOUT * math.log2(max(epochs, 1.0)), f"the text is read about {epochs:.1f} times"
+    dropout = DROPOUT * math.log2(max(epochs / FREE_EPOCHS, 1.0))
+    told = f"the text is read about {epochs:.1f} times"
     if corpus.vocabulary.sep is not None:
         dropout, told = min(dropout, SOURCE_DROPOUT), told + ", but its source wants to be read exactly"
     take("model", "dropout", round(min(MOST_DROPOUT, dropout), 2), told)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from charloom.model.config import ModelConfig, condition_weights
+from charloom.model.config import Cell, ModelConfig, condition_weights
 from charloom.model.folder import Weights
 from charloom.text.condition import slices
 from charloom.training import recurrence
@@ -25,7 +25,9 @@ KEPT = 1 / 16  # share of units that keep what a text begins with, where that de
 SLOW = 0.5  # share of units that begin slow to forget, where a source is read before the text
 HELD = 150  # characters that they hold it, at most: a sentence or two
 SHUT = 30.0  # a gate at it lets all through, at its negative nothing, and has no gradient: it stays so
-CONDITION_SPREAD = 0.5  # of the first condition weights: beginnings that differ can be learned from
+CONDITION_SPREAD: dict[Cell, tuple[float, ...]] = {"lstm": (0.5, 4.0), "gru": (0.5,), "rnn": (0.5,)}
+"""Of the first condition weights, by part of a state: the more beginnings differ, the more is learned from
+them. A large hidden value makes the codes of the others coarse; an LSTM's cell may be large."""
 
 
 class Layer(nn.Module):
@@ -157,9 +159,11 @@ class Network(nn.Module):
                     parameter[rows] = 0
                 cast(Layer, layer).bias_hidden[rows] = bias
         for maps, condition in zip(self.conditions, self.config.conditions, strict=True):
-            spread = CONDITION_SPREAD / math.sqrt(max(1, condition.size))  # an array's numbers add up
+            parts = torch.tensor(CONDITION_SPREAD[self.config.cell]).repeat_interleave(hidden)
+            added = max(1, condition.size) * len(self.config.conditions)  # numbers add up, and conditions
             for linear in cast(nn.ModuleList, maps):
-                cast(nn.Linear, linear).weight.normal_(0, spread, generator=generator)
+                weight = cast(nn.Linear, linear).weight.normal_(generator=generator)
+                weight *= parts[:, None] / math.sqrt(added)
                 cast(nn.Linear, linear).bias.zero_()
 
     def forward(
