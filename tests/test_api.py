@@ -330,6 +330,21 @@ def test_going_on_from_a_model_with_a_larger_alphabet(book: Path, tmp_path: Path
     assert not (tmp_path / "no").exists()
 
 
+def test_going_on_from_a_model_with_labels(tmp_path: Path) -> None:
+    """The new spreadsheet has one label more, in another order, and lacks one."""
+    for name, kinds in (("first", "abc"), ("second", "dca")):
+        rows = [f"{kind * 3} {i},{kind}" for i in range(60) for kind in kinds]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["text,kind", *rows]) + "\n", encoding="utf-8")
+    options = {"text": "text", "condition": "kind", "steps": 4, "lanes": 4, "window": 16}
+    first = charloom.train(tmp_path / "first.csv", out=tmp_path / "first", hidden=8, embedding=4, **options)
+    second = charloom.train(tmp_path / "second.csv", out=tmp_path / "on", start=str(first.path), **options)
+    (condition,) = second.model.config.conditions
+    assert sorted(condition.values) == ["a", "c", "d"]
+    second.generate(condition="d", length=5)
+    with pytest.raises(UsageError, match="knows no 'b'"):
+        second.generate(condition="b", length=5)
+
+
 def test_the_same_text_cut_anew_is_not_held_out(book: Path, tmp_path: Path) -> None:
     training(book, out=tmp_path / "first", steps=2, **TINY)
     for name, fractions, seen in (("same", (90, 5, 5), False), ("other", (50, 25, 25), True)):

@@ -46,3 +46,23 @@ def test_conditions_that_are_missing_are_told() -> None:
     with pytest.raises(UsageError, match="condition genre"):
         grown(before, ModelConfig(hidden=4, embedding=2), before.vocabulary)
     assert grown(before, with_condition, before.vocabulary).keys() == before.weights.keys()
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_conditions_go_on_to_mean_what_they_meant(cell) -> None:
+    """Labels that stand elsewhere, and one that is new; an array of another text, with another mean."""
+
+    def config(values: tuple[str, ...], mean: float, deviation: float) -> ModelConfig:
+        genre = Condition(name="genre", kind="label", values=values, counts=(1,) * len(values))
+        image = Condition(name="image", kind="array", size=3, mean=mean, deviation=deviation)
+        return ModelConfig(cell=cell, layers=2, hidden=4, embedding=2, conditions=(genre, image))
+
+    before = of(config(("a", "b", "c"), 2.0, 3.0), Vocabulary.from_text("ab"))
+    now = config(("c", "new", "a"), -1.0, 0.5)
+    weights = grown(before, now, before.vocabulary)
+    assert {name: value.shape for name, value in weights.items()} == now.weight_shapes(2)
+    after = Model(config=now, vocabulary=before.vocabulary, weights=weights)
+    for asked in ({"genre": "a"}, {"genre": "c", "image": [1.0, -2.0, 5.0]}, {"image": [0, 0, 7]}, {}):
+        old, new = (Generator(each).prime("a", condition=asked).hidden for each in (before, after))
+        np.testing.assert_allclose(new, old, atol=1e-5)
+    assert np.isfinite(Generator(after).prime("a", condition={"genre": "new"}).hidden).all()
