@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import threading
 import time
 from collections import Counter
@@ -171,6 +172,14 @@ def test_many_writers(wide: Running, count: int) -> None:
         assert wide.text("the ", max_tokens=50, seed=1)
     wide.writing(0)
     assert threading.active_count() < 100
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's")
+def test_the_allocator_is_one_that_gives_back(model: Path) -> None:
+    for given, expected in (({}, b"malloc"), ({"PYTHONMALLOC": "pymalloc"}, b"pymalloc")):
+        with serving(model, **given) as running:
+            found = Path(f"/proc/{running.pid}/environ").read_bytes().split(b"\0")
+            assert b"PYTHONMALLOC=" + expected in found
 
 
 def test_when_a_flood_has_passed_its_memory_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,6 +91,10 @@ def group(context: click.Context, debug: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, 3 diverged, 130 interrupted."""
+    if arguments is None and next((word for word in sys.argv[1:] if word[:1] != "-"), "") == "serve":
+        from charloom.server import allocator
+
+        allocator.begin_plainly()
     for stream, errors in ((sys.stdin, "strict"), (sys.stdout, LENIENT), (sys.stderr, LENIENT)):
         if hasattr(stream, "reconfigure"):  # a notebook's streams have no encoding to set
             stream.reconfigure(encoding="utf-8", errors=errors)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import gc
 import ipaddress
 import logging
@@ -18,6 +17,7 @@ from typing import Any
 import uvicorn
 
 from charloom.errors import RunError
+from charloom.server import allocator
 from charloom.server.app import Service
 from charloom.server.connection import connection
 from charloom.server.limits import ServeConfig
@@ -36,10 +36,9 @@ log = logging.getLogger("charloom.server")
 
 
 def tidy() -> None:
-    """Give memory that nobody uses back to the system; glibc keeps what a flood took, unless it is asked."""
+    """Let go of what nobody uses."""
     gc.collect()
-    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None:
-        trim(0)
+    allocator.give_back()
 
 
 class Server(uvicorn.Server):
