@@ -1,4 +1,4 @@
-"""Held-out loss during training: quick, and the same number that `eval` gives."""
+"""Held-out loss during training: quick, and of the characters that it looks at what `eval` gives."""
 
 from __future__ import annotations
 
