@@ -6,8 +6,8 @@ For each cell: whole steps (read, forth, back, clip, Muon, AdamW); the layer alo
 the bare products that a step is made of, in its precision and of the same shapes, one after the other: the
 recurrent products of every time step forth and back, the gradients of the matrices, the output, and Muon's.
 All alternate in the same minutes; told are medians. "Of the bare products" is their time by the step's.
-"Python" is what would be left of a step that reads nothing: at hidden 8, twice the time of a step with half of
-the lanes less that of a whole one; each has as many calls, and half as many characters.
+"Python" is what would be left of a step that reads nothing: at hidden 8, twice the time of a step with half
+of the lanes less that of a whole one; each has as many calls, and half as many characters.
 """
 
 from __future__ import annotations
