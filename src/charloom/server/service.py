@@ -85,8 +85,7 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: where a flood has passed and nobody is served, tidy up.
 
-        Its prompts are forgotten: their states, small and many, would keep the megabytes of the flood's
-        memory in use among which they lie.
+        Its prompts are forgotten: nobody repeats them, and their states are what is left of it.
         """
         come = self.server_state.total_requests
         self._come, self._calm = come, self._calm + 1 if come == self._come else 0

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
-import safetensors.torch
+from safetensors.torch import load as from_bytes
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from charloom.errors import CharloomError, RunError
@@ -132,7 +133,7 @@ def _read(step: int, path: Path) -> Checkpoint:
         contents[name] = (path / name).read_bytes()
         if hashlib.sha256(contents[name]).hexdigest() != sums[name]:
             raise RunError(f"the sum of {name} does not hold")
-    tensors = {group: safetensors.torch.load(contents[f"{group}.safetensors"]) for group in GROUPS}
+    tensors = {group: from_bytes(contents[f"{group}.safetensors"]) for group in GROUPS}
     return Checkpoint(step, tensors, json.loads(contents["state.json"]))
 
 
@@ -145,9 +146,7 @@ def _found(run: Path) -> list[tuple[int, Path]]:
 
 
 def _serialised(tensors: Mapping[str, Tensor]) -> bytes:
-    return safetensors.torch.save(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    )
+    return to_bytes({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
 
 
 def _require_space(folder: Path, size: int) -> None:
