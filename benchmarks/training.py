@@ -4,8 +4,9 @@
 
 For each cell: whole steps (read, forth, back, clip, Muon, AdamW); the layer alone, ours and torch's; and
 the bare products that a step is made of, in its precision and of the same shapes, one after the other: the
-recurrent products of every time step forth and back, the gradients of the matrices, the output, and Muon's.
-All alternate in the same minutes; told are medians. "Of the bare products" is their time by the step's.
+recurrent products of every time step forth and back, the gradient of their matrix, those of inputs and output
+forth and back, and Muon's. All alternate in the same minutes; told are medians. "Of the bare products" is
+their time by the step's.
 "Python" is what would be left of a step that reads nothing: at hidden 8, twice the time of a step with half
 of the lanes less that of a whole one; each has as many calls, and half as many characters.
 """
@@ -34,6 +35,7 @@ from charloom.training.ranks import Ranks
 from rows import Rows, table
 
 VOCABULARY = 65
+EMBEDDING = ModelConfig().embedding
 REPEATS = 9
 
 
@@ -58,10 +60,10 @@ def layer(
     cell: Cell, hidden: int, config: TrainConfig, place: device.Place, ours: bool
 ) -> Callable[[], None]:
     """A function that runs one layer forth and back."""
-    made = Layer(ModelConfig(cell=cell, hidden=hidden), 64).to(place.device)
+    made = Layer(ModelConfig(cell=cell, hidden=hidden), EMBEDDING).to(place.device)
     for parameter in made.parameters():
         torch.nn.init.uniform_(parameter, -0.04, 0.04)
-    rows = (config.lanes, config.window, 64)
+    rows = (config.lanes, config.window, EMBEDDING)
     x = torch.randn(rows, device=place.device, requires_grad=True)
     state = torch.zeros(2 if cell == "lstm" else 1, config.lanes, hidden, device=place.device)
 
@@ -90,6 +92,7 @@ def products(cell: Cell, hidden: int, config: TrainConfig, place: device.Place) 
     forth, back = of(gates, hidden, batch), of(hidden, gates, batch)
     matrix = of(gates, read, hidden)
     output = [of(VOCABULARY, hidden, read), of(hidden, VOCABULARY, read), of(VOCABULARY, read, hidden)]
+    inputs = [of(gates, EMBEDDING, read), of(EMBEDDING, gates, read), of(gates, read, EMBEDDING)]
     blocks = blocks_of(cell, hidden)
     rows = torch.randn(blocks, gates // blocks, hidden, device=place.device).to(kind)
 
@@ -99,7 +102,7 @@ def products(cell: Cell, hidden: int, config: TrainConfig, place: device.Place) 
         for _ in range(config.window):
             back()
         matrix()
-        for product in output:
+        for product in (*inputs, *output):
             product()
         for _ in range(ROUNDS):
             gram = rows @ rows.mT

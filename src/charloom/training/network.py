@@ -196,7 +196,7 @@ class Network(nn.Module):
             y, layer_state = cast(Layer, layer).columns(x, state[k].transpose(1, 2))  # (H, T, B)
             after.append(layer_state)
             if dropout is not None and self.config.dropout:
-                y = y * self._mask(len(ids), dropout).permute(2, 1, 0).to(y)
+                y = y * self._mask(len(ids), dropout).permute(2, 1, 0).contiguous().to(y)
             x = y + x if k else y
         logits = (self.output.weight @ x.flatten(1)).unflatten(1, x.shape[1:])  # (V, T, B)
         logits = logits.float() + self.output.bias[:, None, None]

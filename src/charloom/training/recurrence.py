@@ -25,6 +25,7 @@ if COMPILES:
     from charloom.training import cells
 
 COLUMNS = 16  # a register of float32: products of fewer columns take the same time
+APART = 32  # numbers between rows, which would all want the same places in the cache at a power of two
 
 
 def fits(device: torch.device) -> bool:
@@ -115,20 +116,26 @@ def _back(
     later = (
         (of_state[:1] if cell != "gru" else torch.zeros_like(carried)).to(matrix.dtype).contiguous().clone()
     )
-    back = matrix[:, :width].t().contiguous()
+    back = _rows(width, len(matrix), matrix.dtype).copy_(matrix[:, :width].t())
     step = cells.BACKWARD[cell]
     arrays = map(_flat, (gates, memory, of_hidden, later, carried, blocks))
     gates_, memory_, of_hidden_, later_, carried_, blocks_ = arrays
     for t in range(steps - 1, -1, -1):
         step(gates_[t], memory_[t], memory_[t + 1], of_hidden_[t], later_[0], carried_[0], blocks_[t])
         torch.mm(back, blocks[t], out=later[0])
-    flat = blocks.permute(1, 0, 2).flatten(1)  # (G·H, T·B)
+    flat = _rows(len(matrix), steps * batch, matrix.dtype)  # (G·H, T·B)
+    flat.unflatten(1, (steps, batch)).copy_(blocks.permute(1, 0, 2))
     read = read[:, :-1].flatten(1)
     # the same product; each kind is faster in its own order
     of_matrix = flat @ read.t() if flat.dtype == torch.bfloat16 else (read @ flat.t()).t()
     of_inputs = (matrix[:, width:-1].t() @ flat).view(-1, steps, batch).float()
     of_first = torch.cat((later.float(), carried)) if cell == "lstm" else later + carried
     return of_matrix, of_inputs, of_first
+
+
+def _rows(count: int, width: int, dtype: torch.dtype) -> Tensor:
+    """So many rows, unset, that lie a little apart in memory."""
+    return torch.empty(count, width + APART, dtype=dtype)[:, :width]
 
 
 def _shares(batch: int) -> list[int]:
