@@ -124,7 +124,7 @@ def _back(
         step(gates_[t], memory_[t], memory_[t + 1], of_hidden_[t], later_[0], carried_[0], blocks_[t])
         torch.mm(back, blocks[t], out=later[0])
     flat = _rows(len(matrix), steps * batch, matrix.dtype)  # (G·H, T·B)
-    flat.unflatten(1, (steps, batch)).copy_(blocks.permute(1, 0, 2))
+    flat.view(-1, steps, batch).copy_(blocks.permute(1, 0, 2))
     read = read[:, :-1].flatten(1)
     # the same product; each kind is faster in its own order
     of_matrix = flat @ read.t() if flat.dtype == torch.bfloat16 else (read @ flat.t()).t()
