@@ -109,27 +109,46 @@ def training(
     """
     if importlib.util.find_spec("torch") is None:
         raise MissingExtraError("training", "train")
+    wanted = _Wanted(settings, out, overwrite, resume, more)
     job = jobs.here()
-    ranks: Ranks | None = None
     with contextlib.ExitStack() as held:
-        restarted = job.restarts > 0
-        if job.size > 1:
-            from charloom.training.ranks import Ranks as Joining
+        if job == Job():  # nobody started this process together with others
+            yield from _training(wanted, job, None, stdin, stop, progress, held)
+        else:
+            from charloom.training.ranks import Ranks
 
-            ranks = held.enter_context(Joining(job).joined())
-            restarted = ranks.total([job.restarts])[0] > 0  # a machine that came back has a count of its own
-        if restarted and job.leads and not resume:
-            overwrite = overwrite or (out is not None and out.exists())  # it had come to no checkpoint
-            if resume := _left(out):
-                settings, out, more = settings_room.resolve(file=resume / runs.CONFIG), None, False
-        if ranks:
-            preset, corpus, given, resumed, more = ranks.share(
-                [settings.preset, settings.corpus, settings.given, str(resume or ""), more]
-            )
-            settings, resume = Settings(preset, tuple(corpus), given), Path(resumed) if resumed else None
-        yield from _training(
-            settings, job, ranks, restarted, out, overwrite, resume, more, stdin, stop, progress, held
-        )
+            ranks = held.enter_context(Ranks(job).joined())
+            wanted = _agreed(wanted, ranks)
+            yield from _training(wanted, job, ranks, stdin, stop, progress, held)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What `training` was asked for; `restarted` where processes were that are gone now."""
+
+    settings: Settings
+    out: Path | None
+    overwrite: bool
+    resume: Path | None
+    more: bool
+    restarted: bool = False
+
+
+def _agreed(wanted: _Wanted, ranks: Ranks) -> _Wanted:
+    """The same for all ranks, as the first says; what a job has left that torchrun starts again goes on."""
+    out, restarted = wanted.out, ranks.total([ranks.job.restarts])[0] > 0  # each machine counts its own
+    if restarted and ranks.leads and not wanted.resume:
+        if resume := _left(out):
+            settings = settings_room.resolve(file=resume / runs.CONFIG)
+            wanted = replace(wanted, settings=settings, out=None, resume=resume, more=False)
+        elif out is not None and out.exists():  # it had come to no checkpoint
+            wanted = replace(wanted, overwrite=True)
+    settings = wanted.settings
+    preset, corpus, given, resumed, more = ranks.share(
+        [settings.preset, settings.corpus, settings.given, str(wanted.resume or ""), wanted.more]
+    )
+    settings, found = Settings(preset, tuple(corpus), given), Path(resumed) if resumed else None
+    return replace(wanted, settings=settings, resume=found, more=more, restarted=restarted)
 
 
 def _left(out: Path | None) -> Path | None:
@@ -141,24 +160,20 @@ def _left(out: Path | None) -> Path | None:
 
 
 def _training(
-    settings: Settings,
+    wanted: _Wanted,
     job: Job,
     ranks: Ranks | None,
-    restarted: bool,
-    out: Path | None,
-    overwrite: bool,
-    resume: Path | None,
-    more: bool,
     stdin: BinaryIO | None,
     stop: Callable[[], str],
     progress: Callable[[Progress], None],
     held: contextlib.ExitStack,
 ) -> Iterator[Event | Prepared | Sampled]:
-    leads = job.leads
+    """`training`, once the ranks agree; torch is loaded when the text has been read."""
+    settings, out, resume, more, leads = wanted.settings, wanted.out, wanted.resume, wanted.more, job.leads
     for section in settings_room.SECTIONS:  # a value out of its range is told before a long text is read
         settings.build(section)
     if out and leads:
-        runs.check(out, overwrite=overwrite)
+        runs.check(out, overwrite=wanted.overwrite)
     if resume and leads:
         held.enter_context(runs.held(resume))
     begun = folder.read(resume) if resume else finetuning.model(settings)
@@ -190,7 +205,6 @@ def _training(
     from charloom.training import auto, checkpoint, layout
     from charloom.training.events import Evaluated, Finished, SampleDue, Warned
     from charloom.training.loop import Trainer
-    from charloom.training.ranks import Ranks as Joined
 
     train_config = settings.build("train")
     choice = auto.Choice({}, {})
@@ -216,9 +230,7 @@ def _training(
 
     try:
         weights = grown(begun, model_config, corpus.vocabulary) if begun and not resume else None
-        trainer = Trainer(
-            corpus, model_config, train_config, run, weights=weights, stop=stop, ranks=ranks or Joined(job)
-        )
+        trainer = Trainer(corpus, model_config, train_config, run, weights=weights, stop=stop, ranks=ranks)
         if resume:
             found, passed = checkpoint.latest(run) if leads else (None, [])
             if found is None and leads:
@@ -227,7 +239,7 @@ def _training(
                 )
             found = checkpoint.shared(found, ranks) if ranks else found
             assert found is not None
-            if restarted and found.facts.get("job") == job.name:
+            if wanted.restarted and found.facts.get("job") == job.name:
                 more = False  # what this job wrote has it already
             warnings = passed + trainer.restore(found, more=more)
             if found.facts["finished"] and not more:
