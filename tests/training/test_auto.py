@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from charloom.model.config import CELLS, ModelConfig
@@ -78,6 +80,22 @@ def test_what_is_given_is_kept(cell: str, prepare: Prepare) -> None:
 def test_a_text_of_a_few_characters(prepare: Prepare) -> None:
     found = chosen(prepare(30), TrainConfig(minutes=5))
     assert (found["hidden"], found["lanes"]) == (auto.SAFE, 1)
+
+
+def test_a_short_window_reaches_what_a_text_repeats(prepare: Prepare) -> None:
+    corpus = prepare(100_000)
+    assert chosen(corpus, TrainConfig(minutes=0.5))["window"] == TrainConfig().window // 2
+    line = np.arange(48, dtype=np.uint8) % len(corpus.vocabulary)
+    lines = replace(corpus, train=replace(corpus.train, ids=np.tile(line, len(corpus.train.ids) // 48)))
+    assert chosen(lines, TrainConfig(minutes=0.5))["window"] == TrainConfig().window
+
+
+def test_repetitions_are_counted_by_how_far_back_they_are() -> None:
+    text = "abcdefgh" + "0123456789" * 4 + "abcdefgh" + "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    ids = np.frombuffer(text.encode(), np.uint8)
+    assert auto._repeats(ids, 40, 60) == 3 / (len(ids) - 6)  # abcdef, bcdefg, cdefgh
+    assert auto._repeats(ids, 5, 10) == 25 / (len(ids) - 6)
+    assert auto._repeats(ids, 60, 90) == auto._repeats(ids[:5], 1, 9) == 0
 
 
 def test_the_machine_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import torch
 from charloom.model.config import GATES, ModelConfig
 from charloom.text.corpus import Corpus
 from charloom.training import device, layout
-from charloom.training.batches import Lanes
+from charloom.training.batches import Ids, Lanes
 from charloom.training.config import DEFAULT_MINUTES, TrainConfig
 from charloom.training.learner import Learner
 from charloom.training.network import Network
@@ -23,9 +23,14 @@ from charloom.training.ranks import Ranks
 
 WIDTHS = (64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536)
 SAFE = 256  # however small the text: narrower would only learn less, and the best weights are kept
-READ_PER_WEIGHT = 1.5  # characters that a weight needs to have been trained on to be worth its time
+READ_PER_WEIGHT = (
+    3.0  # characters that a weight needs to have been trained on to be worth its time (docs/log.md)
+)
 TEXT_PER_WEIGHT = 0.5  # characters of text a weight; with fewer the model learns the text by heart
 FEW_STEPS = 3000  # below it, twice as many of half the size teach more
+REPEATS = 0.05  # share of a text that repeats what a halved window would not reach: then it stays whole
+REPEATED = 6  # characters together; fewer come back by chance
+LOOKED_AT = 200_000  # characters that are searched for repetitions
 LANE_WINDOWS = 8  # windows in a lane, at least: with fewer the heads repeat themselves at once
 DOCUMENT_WINDOW = 64  # characters of a document a step, as in lanes
 SOURCE_WINDOW = 256  # with sources: the gradient has to reach back into them
@@ -86,7 +91,8 @@ def choose(corpus: Corpus, config: TrainConfig, given: Mapping[str, Mapping[str,
         told = f"documents side by side, of {average:,.0f} characters on average"
         lanes: int = take("train", "lanes", rows, told)
     else:
-        window = take("train", "window", *_window(config, sizes, vocabulary, text, speed))
+        steps = _steps(config, sizes, vocabulary, text, speed, config.lanes * config.window)
+        window = take("train", "window", *_window(config, part.ids, steps))
         most = max(1, text // (LANE_WINDOWS * window))
         few = "the text is too short for more" if most < config.lanes else "more would step less often"
         lanes = take("train", "lanes", min(config.lanes, most), few)
@@ -123,14 +129,25 @@ def choose(corpus: Corpus, config: TrainConfig, given: Mapping[str, Mapping[str,
     return Choice(values, reasons)
 
 
-def _window(
-    config: TrainConfig, shape: ModelConfig, vocabulary: int, text: int, speed: float
-) -> tuple[int, str]:
-    """A short window where a long one would leave few steps: the state is carried on all the same."""
-    steps = _steps(config, shape, vocabulary, text, speed, config.lanes * config.window)
-    if steps < FEW_STEPS and not config.steps:
-        return config.window // 2, f"with {config.window} it would be but {_rounded(steps)} steps"
-    return config.window, "longer learns no more, and would step less often"
+def _window(config: TrainConfig, ids: Ids, steps: float) -> tuple[int, str]:
+    """A short window where a long one would leave few `steps`: the state is carried on all the same."""
+    whole, half = config.window, config.window // 2
+    if steps >= FEW_STEPS or config.steps:
+        return whole, "longer learns no more, and would step less often"
+    if (share := _repeats(ids, half, whole)) > REPEATS:
+        return whole, f"{share:.0%} of the text repeats what stands {half} to {whole} characters before it"
+    return half, f"with {whole} it would be but {_rounded(steps)} steps"
+
+
+def _repeats(ids: Ids, nearest: int, farthest: int) -> float:
+    """Share of a text that stood there before: last more than `nearest`, at most `farthest` back."""
+    looked = np.asarray(ids[:LOOKED_AT]).astype(np.uint64)
+    codes = np.zeros(max(0, len(looked) - REPEATED), np.uint64)
+    for k in range(REPEATED):
+        codes = codes * np.uint64(1_000_003) + looked[k : k + len(codes)]
+    order = np.argsort(codes, kind="stable")
+    back = np.diff(order)[np.diff(codes[order]) == 0]
+    return float(((nearest < back) & (back <= farthest)).sum()) / max(1, len(codes))
 
 
 def _steps(
