@@ -2,15 +2,21 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import pytest
 
 from charloom import api, reporting
+from charloom.cli.events import writing
 from charloom.errors import RunError
 from charloom.insight.report import Report, by_heart, sentences
+from charloom.insight.score import score
+from typed import here
 
 WITHIN = """[...document.querySelectorAll(".text span")].every(span => [...span.getClientRects()].every(
     line => line.right <= span.closest(".text").getBoundingClientRect().right))"""
@@ -104,7 +110,7 @@ def test_the_page_holds_all_of_it_and_nothing_from_elsewhere(reports, tmp_path):
     ):  # fmt: skip
         assert f"<h2>{heading}" in page
     for sentence in sentences(report):
-        assert sentence in page.replace("&#x27;", "'").replace("&lt;", "<").replace("&gt;", ">")
+        assert sentence in unescape(re.sub("</?code>", "", page))
     assert "<script" not in page
     assert "<b>run" not in page
     assert page.count("<svg") == 5
@@ -137,6 +143,62 @@ def test_a_run_whose_text_is_gone_says_so_and_tells_the_rest(folder, reciting, t
     assert "How it learned" in reporting.written([report], [], tmp_path / "page.html").read_text("utf-8")
     with pytest.raises(RunError, match="cannot be written"):
         reporting.written([report], [], tmp_path / "no" / "page.html")
+
+
+def test_a_report_on_documents_that_no_line_end_stands_between(tmp_path):
+    """The lesson's model cannot read one, where no text has it."""
+    rows = "".join(f"the {n} cats sat on mat {n % 7} and saw {n * 3} birds " * 3 + "\n" for n in range(90))
+    (tmp_path / "t.csv").write_text("text\n" + rows, encoding="utf-8")
+    events: list = []
+    model = api.train(
+        tmp_path / "t.csv", out=tmp_path / "run", preset="lesson", steps=2, on_event=events.append
+    )
+    writes_as_told(events)
+    assert "\n" not in model.model.vocabulary.places
+    report = reporting.gathered(tmp_path / "run", model.generator)
+    assert report.missing == []
+    assert "\n" not in report.measured.units.text
+    reporting.written([report], [], tmp_path / "page.html")
+
+
+def test_a_report_on_a_translator_reads_what_belongs_to_the_texts(tmp_path):
+    rows = [
+        f"{n} gatos y {n % 7} perros en el jardin,{n} cats and {n % 7} dogs in the garden" for n in range(99)
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["es,en", *rows]), encoding="utf-8")
+    options = {"source": "es", "text": "en", "hidden": 24, "fractions": (70, 0, 30)}
+    events: list = []
+    out = tmp_path / "run"
+    generator = api.train(tmp_path / "t.csv", out=out, steps=60, on_event=events.append, **options).generator
+    writes_as_told(events)
+    report = reporting.gathered(tmp_path / "run", generator)
+    found = report.measured
+    assert [each.split(":")[0] for each in report.missing] == ["Its units are not looked at"]
+    assert found.units is None
+    told = json.loads(json.dumps(report.to_json()))
+    assert told["units"] is None
+    page = reporting.written([report], [], tmp_path / "page.html").read_text("utf-8")
+    assert "Its units are not looked at" in page
+    text = reporting.held_out(tmp_path / "run", generator.model)
+    pairs = zip(text.part.texts(), text.part.sources(), strict=True)
+    bits = sum(bits_of(generator, *pair) for pair in pairs)
+    assert told["evaluation"]["carried"]["bits_per_character"] == pytest.approx(
+        bits / text.part.characters, rel=1e-3
+    )
+    verdict = reporting.compared(generator, generator, text, ("a", "b"))
+    assert verdict.bits_per_character[0] == pytest.approx(bits / text.part.characters, rel=1e-3)
+
+
+def writes_as_told(events):
+    """The command that is recommended after training."""
+    found = here(*shlex.split(writing(events[0]))[1:], "--length", 5)
+    assert (found.code, found.err) == (0, "")
+
+
+def bits_of(generator, text, source):
+    """What a text and its end cost after its source."""
+    (found,) = score(generator, [text], source=source)
+    return found.bits
 
 
 def test_runs_side_by_side(reports, healthy, folder, tmp_path):

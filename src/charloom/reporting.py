@@ -6,9 +6,9 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,9 @@ from charloom.model.durable import replace_file
 from charloom.model.folder import Model
 from charloom.runtime.generator import Generator
 from charloom.runtime.passages import Passages
+from charloom.runtime.sample import Given
 from charloom.text.parts import Part
+from charloom.text.vocabulary import Vocabulary
 from charloom.verdict import Text, own_text
 
 MACHINE = "machine.json"
@@ -62,7 +64,8 @@ def compared(
     first: Generator, second: Generator, text: Text, names: tuple[str, str], limit: int | None = None
 ) -> Paired:
     """Two models on a text, or its first `limit` characters."""
-    return paired(first, second, _beginning(text.part, limit or text.part.characters), names)
+    texts = _beginning(text.part, limit or text.part.characters)
+    return paired(first, second, texts, names, _sources(text.part, texts, first))
 
 
 def finished(run: Path) -> Path:
@@ -154,17 +157,23 @@ def _measured(generator: Generator, text: Text, missing: list[str], progress: Pr
     share = min(1.0, FULL / generator.model.parameters)
     limit, count = round(share * READ), max(FEWEST, round(share * TEXTS))
     real, read = _beginning(text.part, READ), _beginning(text.part, limit)
+    sources = _sources(text.part, real, generator)
+    of_each = sources or repeat("")
     progress("reading held-out text", 0.1)
     found = evaluation.evaluate(generator, text.part, limit=limit, together=True)
     on_training = evaluation.carried(generator, text.train, limit=limit, together=True)
-    scored = in_pieces(generator, read[0]) if whole else score(generator, read)
+    scored = in_pieces(generator, read[0]) if whole else score(generator, read, source=sources or "")
     hardest, easiest = extremes(scored, SHOWN)
-    calibrated = calibration(generator, _beginning(text.part, round(share * CALIBRATED)))
+    calibrated = calibration(generator, _beginning(text.part, round(share * CALIBRATED)), of_each)
     progress("counting for the baselines", 0.2)
     beside = ground.baselines(_end(text.train, COUNTED), text.part, vocabulary, limit=limit)
     progress("writing at each temperature", 0.4)
-    prompts, truth, more = _continued(real, count, whole or vocabulary.bos is None)
-    texts = diversity.write_at(generator, prompts, LENGTH, diversity.TEMPERATURES)
+    between = _between(vocabulary)
+    if whole or vocabulary.bos is None:
+        given, truth, more = _continued(real, count, between)
+    else:
+        given, truth, more = _begun(real, of_each, count)
+    texts = diversity.write_at(generator, given, LENGTH, diversity.TEMPERATURES)
     pairs = zip(diversity.TEMPERATURES, texts, strict=True)
     tried = [diversity.diversity(temperature, written, truth) for temperature, written in pairs]
     recommendation = diversity.recommend(tried, truth, more)
@@ -175,15 +184,25 @@ def _measured(generator: Generator, text: Text, missing: list[str], progress: Pr
     except MissingExtraError as error:
         missing.append(f"{error}.")
     else:
-        begun = prompts if vocabulary.bos is None else [""] * count  # held-out prompts would lead it astray
-        samples = diversity.write(generator, begun, LENGTH, temperature=1.0, seed=1)
+        if vocabulary.bos is not None:  # held-out prompts would lead it astray
+            given = [replace(each, prompt="") for each in given]
+        samples = diversity.write(generator, given, LENGTH, temperature=1.0, seed=1)
         copied = novelty.copied((each.text for each in samples), passages)
         places = max(FEWEST_PLACES, round(share * novelty.PLACES))
-        recited = novelty.recited(generator, _beginning(text.train, COUNTED), places)
+        trained = _beginning(text.train, COUNTED)
+        recited = novelty.recited(
+            generator, trained, places, _sources(text.train, trained, generator) or repeat("")
+        )
         if not text.seen:
-            copied_real = novelty.copied(_matched(real, [each.characters for each in samples]), passages)
-            recited_real = novelty.recited(generator, real, places)
+            lengths = [each.characters for each in samples]
+            copied_real = novelty.copied(_matched(real, lengths, between), passages)
+            recited_real = novelty.recited(generator, real, places, of_each)
     progress("looking at hidden units", 0.8)
+    units = None
+    if sources:
+        missing.append("Its units are not looked at: they read a source before each text.")
+    else:
+        units = hidden_units(generator, between.join(real), round(share * UNITS_READ))
     return Measured(
         text=text.name,
         seen=text.seen,
@@ -199,7 +218,7 @@ def _measured(generator: Generator, text: Text, missing: list[str], progress: Pr
         copied_real=copied_real,
         recited=recited,
         recited_real=recited_real,
-        units=hidden_units(generator, "\n".join(real), round(share * UNITS_READ)),
+        units=units,
     )
 
 
@@ -222,25 +241,39 @@ def _end(part: Part, symbols: int) -> Part:
     return replace(part, ids=part.ids[-symbols:], documents=None, _text=part.utf8()[-symbols:])
 
 
-def _continued(real: list[str], count: int, prompted: bool) -> tuple[list[str], list[str], list[str]]:
-    """Prompts, what real text goes on with, and as much of other real text.
+def _sources(part: Part, texts: list[str], generator: Generator) -> list[str]:
+    """Those of the part's first documents, `texts`; none where the model reads none."""
+    return [] if generator.model.vocabulary.sep is None else list(part.sources(len(texts)))
 
-    Prompts are the beginnings of pieces of it, or, where a model of documents begins by itself, nothing.
-    """
-    if not prompted:
-        documents = [text[:LENGTH] for text in islice(filter(None, real), 2 * count)]
-        return [""] * count, documents[::2], documents[1::2]
-    size = novelty.PREFIX + LENGTH
-    pieces = [piece for piece in _matched(real, [size] * (2 * count)) if len(piece) > novelty.PREFIX] or real
+
+def _between(vocabulary: Vocabulary) -> str:
+    """What may stand between texts that are read as one: a line end, if the model can read it."""
+    readable = vocabulary.unit == "byte" or vocabulary.byte is not None or "\n" in vocabulary.places
+    return "\n" if readable else ""
+
+
+def _begun(real: list[str], sources: Iterable[str], count: int) -> tuple[list[Given], list[str], list[str]]:
+    """What documents begin with, their texts, and as much of other real text."""
+    pairs = ((text[:LENGTH], source) for text, source in zip(real, sources, strict=False) if text)
+    found = list(islice(pairs, 2 * count))
+    given = [Given(source=found[2 * k % len(found)][1]) for k in range(count)]
+    return given, [text for text, _ in found[::2]], [text for text, _ in found[1::2]]
+
+
+def _continued(real: list[str], count: int, between: str) -> tuple[list[Given], list[str], list[str]]:
+    """Beginnings of pieces of real text as prompts, what it goes on with, and as much of other real text."""
+    sizes = [novelty.PREFIX + LENGTH] * (2 * count)
+    pieces = [piece for piece in _matched(real, sizes, between) if len(piece) > novelty.PREFIX]
+    pieces = pieces or novelty.pieces(between.join(real), sizes)
     after = [piece[novelty.PREFIX :] for piece in pieces]
-    return [piece[: novelty.PREFIX] for piece in pieces[::2]], after[::2], after[1::2]
+    return [Given(piece[: novelty.PREFIX]) for piece in pieces[::2]], after[::2], after[1::2]
 
 
-def _matched(real: list[str], lengths: Sequence[int]) -> list[str]:
+def _matched(real: list[str], lengths: Sequence[int], between: str) -> list[str]:
     """Pieces of real text of these lengths; documents where there are enough, for they begin alike."""
     if len(real) >= len(lengths):
         return [text[:length] for text, length in zip(real, lengths, strict=False)]
-    return novelty.pieces("\n".join(real), lengths)
+    return novelty.pieces(between.join(real), lengths)
 
 
 def _machine() -> dict[str, Any]:

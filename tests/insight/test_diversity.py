@@ -16,6 +16,7 @@ from charloom.insight.diversity import (
     write,
     write_at,
 )
+from charloom.runtime.sample import Given
 
 
 def test_distinct_runs_of_words():
@@ -88,6 +89,6 @@ def test_what_is_told_of_a_temperature_is_json(constant):
 
 def test_texts_at_several_temperatures_are_those_written_one_by_one(successor):
     generator = successor("abc def")
-    together = write_at(generator, ["a", "b", "c"], 20, (0.0, 1.0, 1.8))
+    together = write_at(generator, [Given(each) for each in "abc"], 20, (0.0, 1.0, 1.8))
     for temperature, texts in zip((0.0, 1.0, 1.8), together, strict=True):
         assert texts == [each.text for each in write(generator, ["a", "b", "c"], 20, temperature)]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from pathlib import Path
 from typing import Any
 
 import click
 
 from charloom import api
-from charloom.character_model import record
+from charloom.character_model import beginning, record
 from charloom.run import PAGE, finite
 from charloom.runtime.sample import Sample
 from charloom.text.condition import Condition
@@ -24,6 +25,7 @@ CUTS = {
     "row": "a document a row",
 }
 VALUES = 8  # of a label that are told
+SHOWN = 60  # characters of a source that are
 ENDS = {
     "budget": "Done",
     "patience": "Stopped early, since nothing got better,",
@@ -74,7 +76,7 @@ class Plain:
     """Lines for a log."""
 
     def __enter__(self) -> Plain:
-        self._run = ""
+        self._run = self._writing = ""
         return self
 
     def __exit__(self, *raised: object) -> None:
@@ -84,7 +86,7 @@ class Plain:
         """Print a line, or some, or none."""
         match event:
             case api.Prepared():
-                self._run = str(event.run)
+                self._run, self._writing = str(event.run), writing(event)
                 for label, text in described(event):
                     click.echo(f"{label:<8}{text}")
             case happened.Started():
@@ -92,7 +94,7 @@ class Plain:
             case api.Sampled():
                 click.echo("".join(f"        | {line}\n" for line in written(event.sample)), nl=False)
             case happened.Finished():
-                for line in ended(event, self._run):
+                for line in ended(event, self._run, self._writing):
                     click.echo(line)
             case _:
                 if line := told(event):
@@ -166,8 +168,20 @@ def told(event: Any) -> str:
     return ""
 
 
-def ended(event: happened.Finished, run: str) -> list[str]:
-    """How it went, how good it is, and what to do with it."""
+def writing(event: api.Prepared) -> str:
+    """A command that writes with the model: what it cannot begin without is given."""
+    vocabulary, corpus = event.corpus.vocabulary, event.corpus
+    given = ""
+    if vocabulary.sep is not None:
+        part = corpus.validation if corpus.validation.characters else corpus.train
+        given = f" --source {shlex.quote(' '.join(next(part.sources(1)).split())[:SHOWN])}"
+    elif vocabulary.bos is None:
+        given = f" --prompt {shlex.quote(beginning(vocabulary))}"
+    return f"charloom sample {event.run}{given}"
+
+
+def ended(event: happened.Finished, run: str, writing: str) -> list[str]:
+    """How it went, how good it is, and what to do with it: `writing` is a command that writes."""
     best = "no score on held-out text, so the last weights are kept"
     if math.isfinite(event.best_nats):
         bits = event.best_nats / math.log(2)
@@ -181,7 +195,7 @@ def ended(event: happened.Finished, run: str) -> list[str]:
         best,
         f"kept in {run}; to go on: charloom train --resume {run}"
         if stopped
-        else f"kept in {run}; to write with it: charloom sample {run}",
+        else f"kept in {run}; to write with it: {writing}",
         *(shown if page.is_file() else []),
     ]
 

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from charloom import api
-from charloom.cli.events import clock, described, ended, number, placed, told, written
+from charloom.cli.events import clock, described, ended, number, placed, told, writing, written
 from charloom.cli.model import visible
 from charloom.cli.sparkline import sparkline
 from charloom.training import events as happened
@@ -37,7 +37,7 @@ class Live:
         self._task = self._progress.add_task("reading the first characters", total=1.0)
         self._heldout = math.nan
         self._losses: list[float] = []
-        self._run = ""
+        self._run = self._writing = ""
         return self
 
     def __exit__(self, *raised: object) -> None:
@@ -47,7 +47,7 @@ class Live:
         """Move the bar, or print above it."""
         match event:
             case api.Prepared():
-                self._run = str(event.run)
+                self._run, self._writing = str(event.run), writing(event)
                 self._print(described(event))
             case happened.Started():
                 self._print([placed(event)])
@@ -61,7 +61,7 @@ class Live:
             case happened.Finished():
                 self._progress.update(self._task, visible=False)
                 self._progress.stop()
-                for line in ended(event, self._run):
+                for line in ended(event, self._run, self._writing):
                     self._console.print(line)
             case _:
                 if line := told(event):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -50,19 +51,23 @@ class Calibration:
         }
 
 
-def calibration(generator: Generator, texts: Iterable[str]) -> Calibration:
-    """Read each text from a fresh state. A first character that nothing comes before is left out."""
+def calibration(
+    generator: Generator, texts: Iterable[str], sources: Iterable[str] = repeat("")
+) -> Calibration:
+    """Read each text from a fresh state, after its source. A first character that nothing comes before is
+    left out.
+    """
     vocabulary = generator.model.vocabulary
     confidences, hits = [np.zeros(0)], [np.zeros(0, bool)]
-    for text in texts:
-        rows = vocabulary.rows(vocabulary.encode(text))
-        if vocabulary.bos is not None:
-            rows = np.concatenate([[np.int32(vocabulary.bos)], rows])
-        if len(rows) > 1:
-            logits, _ = generator.logits(rows[:-1])
+    for text, source in zip(texts, sources, strict=False):
+        before = generator.beginning.ids(source)
+        rows = np.concatenate((before, vocabulary.rows(vocabulary.encode(text))))
+        first = max(len(before), 1)  # that is predicted
+        if len(rows) > first:
+            logits = generator.logits(rows[:-1])[0][first - 1 :]
             likeliest = logits.argmax(axis=1)
             confidences.append(np.exp(log_softmax(logits)[np.arange(len(likeliest)), likeliest]))
-            hits.append(likeliest == rows[1:])
+            hits.append(likeliest == rows[first:])
     return reliability(np.concatenate(confidences).astype(np.float64), np.concatenate(hits))
 
 

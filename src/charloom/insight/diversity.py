@@ -63,18 +63,18 @@ class Recommendation:
 
 
 def write(
-    generator: Generator, prompts: Sequence[str], length: int, temperature: float, seed: int = 0
+    generator: Generator, given: Sequence[str | Given], length: int, temperature: float, seed: int = 0
 ) -> list[Sample]:
-    """One text of up to `length` characters after each prompt."""
+    """One text of up to `length` characters after each of what is given."""
     settings = SamplerConfig(temperature=temperature, length=length, seed=seed)
-    return list(generator.sample_many(prompts, settings=settings, n=len(prompts)))
+    return list(generator.sample_many(given, settings=settings, n=len(given)))
 
 
 def write_at(
-    generator: Generator, prompts: Sequence[str], length: int, temperatures: Sequence[float]
+    generator: Generator, given: Sequence[Given], length: int, temperatures: Sequence[float]
 ) -> list[list[str]]:
     """The texts of `write` at each temperature, all in one batch: the weights are read once for all."""
-    starts = generator.prime_many([Given(prompt) for prompt in prompts])
+    starts = generator.prime_many(given)
     groups = [
         [
             Stream(

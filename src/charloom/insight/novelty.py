@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from charloom.runtime.arrays import Longs
 from charloom.runtime.generator import Generator
 from charloom.runtime.options import SamplerConfig
 from charloom.runtime.passages import Passages
+from charloom.runtime.sample import Given
 
 LEVELS = (5, 10, 15, 20, 30, 50, 100, 200)  # characters: from a word to a paragraph
 PREFIX = 50  # characters that a model is given of a passage it may know
@@ -102,31 +104,38 @@ class Recited:
         }
 
 
-def recited(generator: Generator, texts: Sequence[str], places: int = PLACES) -> Recited:
+def recited(
+    generator: Generator, texts: Iterable[str], places: int = PLACES, sources: Iterable[str] = repeat("")
+) -> Recited:
     """How much of `texts` the model recites greedily from their own prefixes, at evenly spread places.
 
     As N. Carlini and others, "Quantifying memorization across neural language models", ICLR 2023, but
     counted in characters. Texts shorter than `PREFIX` + `RECITED` are passed over.
     """
-    pairs = list(_spread([text for text in texts if len(text) >= PREFIX + RECITED], places))
+    long = [pair for pair in zip(texts, sources, strict=False) if len(pair[0]) >= PREFIX + RECITED]
+    pairs = list(_spread(long, places))
     if not pairs:
         return Recited(places=0, lengths=np.zeros(0, np.int64))
     settings = SamplerConfig(temperature=0, length=RECITED)
-    samples = generator.sample_many([prefix for prefix, _ in pairs], settings=settings, n=len(pairs))
+    samples = generator.sample_many([given for given, _ in pairs], settings=settings, n=len(pairs))
     right = [same(sample.text, truth) for sample, (_, truth) in zip(samples, pairs, strict=True)]
     return Recited(places=len(pairs), lengths=np.array(right))
 
 
-def _spread(texts: list[str], places: int) -> Iterable[tuple[str, str]]:
-    """(prefix, what comes then) at places spread evenly over all texts, as far from each other as may be."""
-    room = np.cumsum([0, *(len(text) - PREFIX - RECITED + 1 for text in texts)])
+def _spread(texts: list[tuple[str, str]], places: int) -> Iterable[tuple[Given, str]]:
+    """(prefix, what comes then) at places spread evenly over all texts, as far from each other as may be.
+
+    `texts` are pairs of a text and its source.
+    """
+    room = np.cumsum([0, *(len(text) - PREFIX - RECITED + 1 for text, _ in texts)])
     count = min(places, int(room[-1]))
     for k in range(count):
         at = int(room[-1]) * k // count
         which = int(np.searchsorted(room, at, side="right")) - 1
         start = at - int(room[which])
-        text = texts[which]
-        yield text[start : start + PREFIX], text[start + PREFIX : start + PREFIX + RECITED]
+        text, source = texts[which]
+        given = Given(text[start : start + PREFIX], source=source)
+        yield given, text[start + PREFIX : start + PREFIX + RECITED]
 
 
 def same(a: str, b: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
@@ -19,6 +20,7 @@ from charloom.insight.units import STRETCH, Unit, Units, shades
 SAMPLES = 6  # of those on the way, from the first to the last
 UNITS = 6
 LONG = 300  # seconds from which minutes read better
+FLAG = re.compile(r"--[a-z][a-z-]*")
 
 
 def one(report: Report) -> str:
@@ -31,7 +33,7 @@ def one(report: Report) -> str:
             _passages(found),
             _calibration(found),
             _novelty(found),
-            _units(found.units),
+            _units(found.units) if found.units else "",
         ]
     body.append(_facts(report))
     return _page("charloom report", report.name, lead, report.missing, body)
@@ -58,7 +60,7 @@ def several(reports: Sequence[Report], verdicts: Sequence[Paired]) -> str:
 
 def _page(kind: str, title: str, lead: Sequence[str], missing: Sequence[str], body: Iterable[str]) -> str:
     style = (files("charloom.insight") / "report.css").read_text("utf-8")
-    notes = "".join(f'<p class="soft">{escape(each)}</p>' for each in missing if each not in lead)
+    notes = "".join(f'<p class="soft">{_told(each)}</p>' for each in missing if each not in lead)
     return (
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -71,7 +73,12 @@ def _page(kind: str, title: str, lead: Sequence[str], missing: Sequence[str], bo
 
 
 def _lead(lead: Iterable[str]) -> str:
-    return "".join(f'<p class="lead">{escape(sentence)}</p>' for sentence in lead)
+    return "".join(f'<p class="lead">{_told(sentence)}</p>' for sentence in lead)
+
+
+def _told(sentence: str) -> str:
+    """A sentence whose flags do not break over a line."""
+    return FLAG.sub(r"<code>\g<0></code>", escape(sentence))
 
 
 def _cards(report: Report) -> str:
@@ -252,8 +259,8 @@ def _units(units: Units) -> str:
     shown = "".join(_unit(units, unit) for unit in units.found[:UNITS])
     return (
         "<h2>What its units stand for</h2><p>Hidden units that go up and down with something one can name; "
-        f"r is the correlation, of which accidents reach {units.chance:.2f} here. Blue is where the unit is "
-        f'high, orange where it is low.</p><div class="pair">{shown}</div>\n'
+        f"r is the correlation; with what is true elsewhere in the text it still reaches {units.chance:.2f}. "
+        f'Blue is where the unit is high, orange where it is low.</p><div class="pair">{shown}</div>\n'
     )
 
 

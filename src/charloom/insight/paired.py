@@ -69,9 +69,13 @@ class Paired:
 
 
 def paired(
-    first: Generator, second: Generator, texts: Sequence[str], names: tuple[str, str] = ("A", "B")
+    first: Generator,
+    second: Generator,
+    texts: Sequence[str],
+    names: tuple[str, str] = ("A", "B"),
+    sources: Sequence[str] = (),
 ) -> Paired:
-    """Compare two models on `texts`: documents, or one whole text.
+    """Compare two models on `texts`: documents, or one whole text; `sources` belong to them, if any.
 
     Where one of them does not score a text's first character or its end, neither's counts. Raises
     DataError where nothing is left to compare.
@@ -80,7 +84,10 @@ def paired(
     skip = int(any(vocabulary.bos is None for vocabulary in vocabularies))
     ends = all(vocabulary.eos is not None for vocabulary in vocabularies)
     rows = [
-        [np.append(each.surprise[skip:], [each.end] * ends) for each in score(generator, texts, lines=False)]
+        [
+            np.append(each.surprise[skip:], [each.end] * ends)
+            for each in score(generator, texts, lines=False, source=sources or "")
+        ]
         for generator in (first, second)
     ]
     if len(texts) == 1:

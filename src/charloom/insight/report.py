@@ -30,7 +30,8 @@ class Measured:
     """What reading a text and writing some has shown. `text` names what was read; `seen`: it was trained on.
 
     `hardest` and `easiest` are passages of that text. What was `copied` and `recited` stands beside the
-    same of held-out text, None where there is none; both are None where copies could not be looked for.
+    same of held-out text, None where there is none; both are None where copies could not be looked for, and
+    `units` where none were looked at.
     """
 
     text: str
@@ -47,7 +48,7 @@ class Measured:
     copied_real: Copied | None
     recited: Recited | None
     recited_real: Recited | None
-    units: Units
+    units: Units | None
 
     def to_json(self) -> dict[str, Any]:
         """As JSON holds it."""
@@ -71,8 +72,8 @@ class Measured:
             "copied_held_out": told(self.copied_real),
             "recited": told(self.recited),
             "recited_held_out": told(self.recited_real),
-            "units": [each.to_json() for each in self.units.found],
-            "units_chance": self.units.chance,
+            "units": [each.to_json() for each in self.units.found] if self.units else None,
+            "units_chance": self.units.chance if self.units else None,
         }
 
 

@@ -30,6 +30,7 @@ from charloom.errors import UsageError
 from charloom.job import processors
 from charloom.runtime.arrays import Doubles, Ids
 from charloom.runtime.generator import BATCH, Generator, Scores
+from charloom.runtime.sample import Given
 from charloom.runtime.state import State
 from charloom.text.condition import Asked
 from charloom.text.vocabulary import Vocabulary
@@ -82,35 +83,46 @@ def score(
     *,
     lines: bool = True,
     condition: Asked = None,
-    source: str = "",
+    source: str | Iterable[str] = "",
 ) -> Iterator[Scored]:
     """Each of `texts`, in order; a batch of them is read at a time, and memory does not grow.
 
-    Each is read as one that `condition` and `source` belong to. Raises UsageError as `Generator.prime` does.
+    Each is read as one that `condition` and `source` belong to (one source, or one for each text). Raises
+    UsageError as `Generator.prime` does.
     Without `lines`, a model of one whole text reads each as it stands: no line end before or behind it.
     """
     vocabulary = generator.model.vocabulary
     marks = _marks(vocabulary) if lines or vocabulary.eos is not None else _NOTHING
-    start = generator.unconditioned()
-    if vocabulary.bos is not None:
-        start = generator.prime(condition=condition, source=source)
-    iterator = iter(texts)
+    if vocabulary.bos is None:
+        starts: Iterable[State] = repeat(generator.unconditioned())
+    elif isinstance(source, str):
+        starts = repeat(generator.prime(condition=condition, source=source))
+    else:
+        starts = _after(generator, condition, source)
+    pairs = zip(texts, starts, strict=False)
     with ThreadPoolExecutor(THREADS) as threads:
-        while group := list(islice(iterator, THREADS * BATCH)):
-            coded = [vocabulary.encode(text) for text in group]
+        while group := list(islice(pairs, THREADS * BATCH)):
+            coded = [vocabulary.encode(text) for text, _ in group]
             order = sorted(range(len(group)), key=lambda i: -len(coded[i]))  # rows of a batch end together
             share = -(-len(group) // THREADS)
             batches = [order[k : k + share] for k in range(0, len(group), share)]
-            read = partial(_read, generator, start, coded, marks)
+            read = partial(_read, generator, [start for _, start in group], coded, marks)
             scores = dict(chain.from_iterable(threads.map(read, batches)))
-            for i, text in enumerate(group):
+            for i, (text, _) in enumerate(group):
                 yield _scored(vocabulary, text, coded[i], scores[i], marks)
 
 
+def _after(generator: Generator, condition: Asked, sources: Iterable[str]) -> Iterator[State]:
+    """The states in which the texts of these sources begin."""
+    waiting = iter(sources)
+    while group := list(islice(waiting, BATCH)):
+        yield from generator.prime_many([Given("", condition, source) for source in group])
+
+
 def _read(
-    generator: Generator, start: State, coded: Sequence[Ids], marks: _Marks, batch: Sequence[int]
+    generator: Generator, starts: Sequence[State], coded: Sequence[Ids], marks: _Marks, batch: Sequence[int]
 ) -> list[tuple[int, Scores]]:
-    scores = generator.score((marks.around(coded[i]) for i in batch), starts=repeat(start))
+    scores = generator.score((marks.around(coded[i]) for i in batch), starts=[starts[i] for i in batch])
     return list(zip(batch, scores, strict=True))
 
 

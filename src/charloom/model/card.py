@@ -13,6 +13,7 @@ NAMES = {"lstm": "An LSTM", "gru": "A GRU", "rnn": "A simple recurrent network"}
 
 def write(config: ModelConfig, vocabulary: Vocabulary, provenance: Mapping[str, Any]) -> str:
     """Markdown with the hub's header: what it is, where it comes from, how to use it, its limits."""
+    flag, name = ("--source", "source=") if vocabulary.sep is not None else ("--prompt", "")
     plural = "s" if config.layers > 1 else ""
     facts = "\n".join(f"- {key.replace('_', ' ')}: {_shown(value)}" for key, value in provenance.items())
     return f"""---
@@ -32,10 +33,10 @@ tags: [charloom, character-level, {config.cell}]
 
 ## Use
 
-    charloom sample THIS_FOLDER --prompt "Once " --length 500
+    charloom sample THIS_FOLDER {flag} "Once " --length 500
 
     import charloom
-    print(charloom.load("THIS_FOLDER").generate("Once ", temperature=0.8))
+    print(charloom.load("THIS_FOLDER").generate({name}"Once ", temperature=0.8))
 
 ## Limits
 
