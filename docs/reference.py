@@ -20,6 +20,7 @@ from typing import Any
 
 import charloom
 from charloom import api, settings
+from charloom.insight.classify import Classified
 from charloom.model import folder
 from charloom.model.config import CELLS, ModelConfig
 from charloom.runtime.generator import Generator
@@ -57,8 +58,8 @@ def python() -> str:
             if wanted(found):
                 lines += _entry(name, found)
     lines += ["", "## Options of `generate`, `stream` and `sample`", "", *_fields(SamplerConfig)]
-    lines += ["", "## What `sample` gives"]
-    for found in (Sample, Alternative):
+    lines += ["", "## What `sample` and `classify` give"]
+    for found in (Sample, Alternative, Classified):
         lines += _entry(found.__name__, found)
     lines += ["", "## Events", "", "What `train(…, on_event=…)` is called with."]
     for found in (api.Prepared, *_members(events.Event), api.Sampled):

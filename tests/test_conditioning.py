@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import charloom
-from charloom import bulk
+from charloom import bulk, verdict
 from charloom.character_model import CharacterModel
 from charloom.errors import UsageError
 from charloom.export import onnx
@@ -250,6 +250,26 @@ def test_from_a_table_to_a_model_that_translates_by_label(tmp_path: Path) -> Non
     assert samples[-1]["source"] in sources
     assert samples[-1]["condition"]["size"] in ("small", "large")
     assert made.model.provenance["longest_source"] == 6
+
+
+def test_a_named_corpus_is_trained_on_without_its_classes(data_folder: Path, tmp_path: Path) -> None:
+    made = charloom.train("ag_news:test", out=tmp_path / "run", steps=2, hidden=8, condition="none")
+    assert made.model.config.conditions == ()
+    text = verdict.own_text(tmp_path / "run", made.model)
+    assert text.part.labels.shape[1] == 0
+    assert " " in next(text.part.texts())
+    for nothing in ("", []):
+        with pytest.raises(UsageError, match="condition is empty; none trains without any"):
+            charloom.train("ag_news:test", steps=2, condition=nothing)
+
+
+def test_what_a_model_is_and_what_it_does_not_take() -> None:
+    made = CharacterModel(model((KIND,)))
+    assert repr(made).startswith("<CharacterModel without a folder: lstm 1 × 16, ")
+    with pytest.raises(UsageError, match=r"there is no option 'temp'; did you mean 'temperature'\?"):
+        made.generate("x", temp=1)
+    with pytest.raises(UsageError, match="classify takes a list of texts"):
+        made.classify("one text")
 
 
 def test_the_lesson_knows_no_conditions(data_folder: Path, tmp_path: Path) -> None:

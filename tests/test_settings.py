@@ -121,6 +121,10 @@ def test_presets_are_valid(preset: str) -> None:
 def test_the_lessons_settings() -> None:
     """S5 and S7."""
     found = settings.resolve(preset="lesson")
+    assert found.build("train").steps == 10_000
+    for budget in ({"minutes": 1.0}, {"epochs": 2.0}, {"steps": 30}):
+        given = settings.resolve(preset="lesson", flags={"train": budget}).build("train")
+        assert {name: getattr(given, name) for name in settings.BUDGETS if getattr(given, name)} == budget
     assert found.build("model") == ModelConfig(cell="lstm", layers=1, hidden=64, embedding=0, dropout=0.0)
     train = found.build("train")
     assert (train.layout, train.window) == ("windows", 100)

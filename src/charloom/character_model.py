@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from charloom.model.folder import Model
 from charloom.runtime.generator import Generator, Sample
 from charloom.runtime.options import SamplerConfig
 from charloom.runtime.sample import Given
+from charloom.settings import nearest
 from charloom.text.condition import Asked
 from charloom.text.tables import TAB
 from charloom.text.vocabulary import Vocabulary
@@ -53,6 +54,11 @@ class CharacterModel:
         self.path = path
         self.precision = precision
 
+    def __repr__(self) -> str:
+        config, ids = self.model.config, len(self.model.vocabulary)
+        sizes = f"{config.cell} {config.layers} × {config.hidden}, {self.model.parameters:,} parameters"
+        return f"<CharacterModel {self.path or 'without a folder'}: {sizes}, {ids} ids>"
+
     @cached_property
     def generator(self) -> Generator:
         """The runtime, compiled or loaded on first use."""
@@ -60,6 +66,10 @@ class CharacterModel:
 
     def settings(self, **options: Any) -> SamplerConfig:
         """The model's default sampling settings, with these over them; raises UsageError."""
+        known = [field.name for field in fields(SamplerConfig)]
+        for name in options:
+            if name not in known:
+                raise UsageError(f"there is no option {name!r}{nearest(name, known)}")
         return SamplerConfig(**{**self.model.sampling, **options})
 
     def generate(self, prompt: str = "", **options: Any) -> str:
@@ -116,6 +126,8 @@ class CharacterModel:
 
         `condition` names one where the model has several. Raises UsageError where it has no labels.
         """
+        if isinstance(texts, str):
+            raise UsageError("classify takes a list of texts; put brackets around the one")
         return classify.classify(self.generator, texts, condition)
 
     def _likeliest(self, given: Sequence[Given], options: Mapping[str, Any]) -> Iterator[Sample]:

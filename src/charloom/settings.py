@@ -54,6 +54,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "clip": 0.0,
             "precision": "float32",
             "patience": 0,
+            "steps": 10_000,
         },
     },
     "tiny": {"model": {"layers": 1, "hidden": 128}},
@@ -73,7 +74,10 @@ class Settings:
 
     def values(self, section: str, chosen: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """One section's settings: what was given, over `chosen`, over the preset's."""
-        return {**PRESETS[self.preset].get(section, {}), **(chosen or {}), **self.given.get(section, {})}
+        preset, given = dict(PRESETS[self.preset].get(section, {})), self.given.get(section, {})
+        if any(given.get(budget) for budget in BUDGETS):  # takes the place of the preset's
+            preset = {key: value for key, value in preset.items() if key not in BUDGETS}
+        return {**preset, **(chosen or {}), **given}
 
     def build(self, section: str, chosen: Mapping[str, Any] | None = None) -> Any:
         """The section's dataclass; raises UsageError for a value out of its range."""
@@ -102,7 +106,7 @@ def resolve(
     for section, values in found.items():
         if not isinstance(values, dict):
             raise UsageError(f"{file}: {section!r} is no section; there are {', '.join(SECTIONS)}")
-        _take(given, section, values, str(file))
+        _take(given, section, values, str(file), from_file=True)
     for name, text in sorted((environment or {}).items()):
         section, _, key = name.removeprefix(ENVIRONMENT).lower().partition("_")
         if name.startswith(ENVIRONMENT) and section in SECTIONS and key:
@@ -162,7 +166,7 @@ def section_of(key: str) -> str:
         if key in keys(section):
             return section
     known = [key for section in trained for key in keys(section)]
-    raise UsageError(f"there is no option {key!r}{_nearest(key, known)}")
+    raise UsageError(f"there is no option {key!r}{nearest(key, known)}")
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -174,13 +178,17 @@ def _read(file: Path) -> dict[str, Any]:
         raise UsageError(f"{file}: not valid TOML ({error})") from error
 
 
-def _take(given: Values, section: str, values: Mapping[str, Any], where: str) -> None:
+def _take(
+    given: Values, section: str, values: Mapping[str, Any], where: str, from_file: bool = False
+) -> None:
     if section not in SECTIONS:
-        raise UsageError(f"{where}: there is no section {section!r}{_nearest(section, SECTIONS)}")
+        raise UsageError(f"{where}: there is no section {section!r}{nearest(section, SECTIONS)}")
     known = keys(section)
     for key, value in values.items():
         if key not in known:
-            raise UsageError(f"{where}: [{section}] has no key {key!r}{_nearest(key, known)}")
+            raise UsageError(f"{where}: [{section}] has no key {key!r}{nearest(key, known)}")
+        if key == "condition" and section == "data" and not value and not from_file:
+            raise UsageError(f"{where}: condition is empty; none trains without any")
         taken = given.setdefault(section, {})
         if key in BUDGETS and value:  # a later budget takes the place of an earlier one, its plan included
             for other in {*BUDGETS, "plan"} - set(values):
@@ -188,8 +196,11 @@ def _take(given: Values, section: str, values: Mapping[str, Any], where: str) ->
         taken[key] = value
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), 1)
+def nearest(name: str, known: Iterable[str]) -> str:
+    """How a message on a name that is not `known` ends: what may have been meant."""
+    known = list(known)
+    close = [each for each in known if len(name) > 2 and each.startswith(name)]
+    close = close or difflib.get_close_matches(name, known, 1)
     return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}"
 
 

@@ -20,7 +20,7 @@ from charloom.model.folder import Model
 from charloom.runtime.generator import Generator
 from charloom.text import catalog
 from charloom.text import corpus as corpus_room
-from charloom.text.config import DOCUMENTS, DataConfig, Report
+from charloom.text.config import DOCUMENTS, NONE, DataConfig, Report
 from charloom.text.corpus import Corpus, Part
 from charloom.text.sources import Source
 
@@ -76,12 +76,14 @@ def other_text(
     model: Model,
     files: Sequence[str],
     *,
+    columns: str = "",
     labelled: bool = True,
     stdin: BinaryIO | None = None,
     progress: Report = lambda _: None,
 ) -> Text:
     """Texts that are read whole, as the model's own was, conditions too if they are `labelled`.
 
+    `columns` of a table are its texts, with commas between, where they have other names than the model's.
     Raises DataError as `prepare` does.
     """
     vocabulary, provenance = model.vocabulary, model.provenance
@@ -96,7 +98,8 @@ def other_text(
         fractions=(100, 0, 0),
         validation="",
         **({} if tables else {"text": (), "condition": (), "source": ""}),
-        **({} if labelled else {"condition": ()}),
+        **({} if labelled else {"condition": (NONE,)}),
+        **({"text": tuple(columns.split(","))} if columns else {}),
     )
     if vocabulary.sep is not None and not tables:
         raise DataError(f"{files[0]}: is no table, and the model needs a source for each text; give a table")

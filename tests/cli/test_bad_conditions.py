@@ -23,8 +23,14 @@ CASES = [
     ),
     Case(
         "a label that is missing everywhere",
-        f"train same.csv --condition none {TINY}",
-        "same.csv: none is empty in every row to train on; leave it out",
+        f"train same.csv --condition void {TINY}",
+        "same.csv: void is empty in every row to train on; leave it out",
+    ),
+    Case(
+        "an empty list of conditions",
+        f"train same.csv --set data.condition=[] {TINY}",
+        "--set data.condition: condition is empty; none trains without any",
+        2,
     ),
     Case(
         "rows without text",

@@ -129,6 +129,7 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
     },
     "eval": {
         "--part": Effect("eval run", "eval run --part train"),
+        "--text": Effect("eval label items.csv --text title", "eval label items.csv --text body"),
         "--against": Effect("eval run", "eval run --against run"),
         "--limit": Effect("eval run", "eval run --limit 300"),
         "--dynamic": Effect("eval run --limit 300", "eval run --limit 300 --dynamic"),
@@ -147,6 +148,7 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "--json": Effect("score run other.txt", "score run other.txt --json"),
     },
     "classify": {
+        "--text": Effect("classify label items.csv", "classify label items.csv --text title,body"),
         "--condition": Effect("classify label other.txt", "classify kinds other.txt --condition year"),
         "--json": Effect("classify label other.txt", "classify label other.txt --json"),
     },

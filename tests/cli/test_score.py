@@ -31,6 +31,13 @@ def rows(out: str) -> list[list[str]]:
     return [line.split("\t") for line in out.splitlines()]
 
 
+def test_a_table_is_said_to_be_read_by_lines(quick, trained, tmp_path):
+    (tmp_path / "new.csv").write_text("title\nfog\n", encoding="utf-8")
+    found = quick("score", trained, tmp_path / "new.csv")
+    assert [row[3] for row in rows(found.out)] == ["title", "fog"]
+    assert "its rows are read as lines of text; eval and classify read its columns" in found.err
+
+
 def test_a_line_a_row_with_its_number_and_the_odd_one_first_if_asked(quick, trained, log):
     plain = rows(quick("score", trained, log).out)
     assert [(row[0], row[3]) for row in plain] == [(str(k + 1), line) for k, line in enumerate(LINES)]

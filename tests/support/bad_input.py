@@ -41,7 +41,7 @@ FILES = {
     "latin.txt": ("Der Bär läuft über die Straße, schön müde.\n" * 200).encode("latin-1"),
     "items.csv": b"title,body\n" + b"a fine day,it was a fine day\n" * 300,
     "items.jsonl": b'{"text": "a fine day"}\n' * 5 + b'{"text": "broken\n',
-    "same.csv": b"text,kind,rare,none\n" + b"".join(b"a fine day %d,x,%d,\n" % (n, n) for n in range(99)),
+    "same.csv": b"text,kind,rare,void\n" + b"".join(b"a fine day %d,x,%d,\n" % (n, n) for n in range(99)),
     "blank.csv": b"text,kind\n,a\n ,b\n",
     "arrays.jsonl": b'{"text": "a fine day", "image": [1, 2]}\n{"text": "it pours", "image": [1]}\n',
     "nan.jsonl": b'{"text": "a fine day", "image": [1, NaN]}\n' * 9,

@@ -20,9 +20,12 @@ LEAST_TOLD = 0.001  # probabilities below it are not worth a reader's time
 @click.command(short_help="Tell which label each text most likely has.")
 @click.argument("model")
 @click.argument("files", nargs=-1, metavar="[FILE]...")
+@click.option(
+    "--text", "columns", default="", metavar="COLUMN,…", help="Columns of a table that hold the text."
+)
 @click.option("--condition", default="", metavar="NAME", help="Which condition, where there are several.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a text, with every probability.")
-def command(model: str, files: tuple[str, ...], condition: str, as_json: bool) -> None:
+def command(model: str, files: tuple[str, ...], columns: str, condition: str, as_json: bool) -> None:
     """Classify each line of FILEs, or each row of tables, by the labels that MODEL was trained with.
 
     Without FILE: the test part of its own text, which it has not seen. Where the label is known, it is
@@ -34,7 +37,7 @@ def command(model: str, files: tuple[str, ...], condition: str, as_json: bool) -
 
     loaded = open_model(model)
     name = condition_of(loaded.generator, condition).name
-    texts, known = _texts(loaded, files, name)
+    texts, known = _texts(loaded, files, columns, name)
     right = counted = 0
     for found, label in zip(loaded.classify(texts, condition=name), known, strict=False):
         _show(found, label, as_json)
@@ -46,7 +49,7 @@ def command(model: str, files: tuple[str, ...], condition: str, as_json: bool) -
 
 
 def _texts(
-    model: CharacterModel, files: tuple[str, ...], name: str
+    model: CharacterModel, files: tuple[str, ...], columns: str, name: str
 ) -> tuple[Iterable[str], Iterable[str | None]]:
     """The texts, and the label of each where it is known."""
     from itertools import repeat
@@ -60,9 +63,11 @@ def _texts(
     with Bar() as bar:
         if files:
             try:
-                text = verdict.other_text(model.path, model.model, files, progress=bar.read)
+                text = verdict.other_text(model.path, model.model, files, columns=columns, progress=bar.read)
             except DataError:  # without labels, or with too few of them, there are still texts
-                text = verdict.other_text(model.path, model.model, files, labelled=False, progress=bar.read)
+                text = verdict.other_text(
+                    model.path, model.model, files, columns=columns, labelled=False, progress=bar.read
+                )
         else:
             text = verdict.own_text(model.path, model.model, "test", progress=bar.read)
     conditions = model.model.config.conditions

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     type=click.Choice(["test", "validation", "train"]),
     help="Which part of the text it was trained on.  [default: test]",
 )
+@click.option(
+    "--text", "columns", default="", metavar="COLUMN,…", help="Columns of a table that hold the text."
+)
 @click.option("--dynamic", is_flag=True, help="Score also a copy of the model that learns what it has read.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Score the first N characters only.")
 @click.option("--against", metavar="MODEL", help="Compare with another model on the same text.")
@@ -28,6 +31,7 @@ def command(
     model: str | None,
     files: tuple[str, ...],
     part: Any,
+    columns: str,
     dynamic: bool,
     limit: int | None,
     against: str | None,
@@ -53,7 +57,9 @@ def command(
     with Bar() as bar:
         if files:
             stdin = sys.stdin.buffer
-            text = verdict.other_text(loaded.path, loaded.model, files, stdin=stdin, progress=bar.read)
+            text = verdict.other_text(
+                loaded.path, loaded.model, files, columns=columns, stdin=stdin, progress=bar.read
+            )
         else:
             text = verdict.own_text(loaded.path, loaded.model, part or "test", progress=bar.read)
         found = verdict.judge(loaded.generator, text, limit=limit, dynamic=dynamic, progress=bar.show)

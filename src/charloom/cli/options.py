@@ -28,7 +28,8 @@ DATA = (
     click.option(
         "--condition",
         metavar="COLUMN,…",
-        help="Labels or arrays that the text depends on: columns, or names in an .npz beside the file.",
+        help="Labels or arrays that the text depends on: columns, or names in an .npz beside the file; "
+        "none: ag_news without its classes.",
     ),
     click.option(
         "--source", metavar="COLUMN", help="The text that the text is a translation of, or an answer to."

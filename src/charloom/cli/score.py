@@ -66,10 +66,14 @@ def command(
     """
     from charloom.cli.model import open_model
     from charloom.errors import UsageError
+    from charloom.verdict import is_table
 
     if page is not None and as_json:
         raise UsageError("--html and --json exclude each other; leave one of them out")
     share, bits = _threshold(above)
+    for name in filter(is_table, files):
+        told = "its rows are read as lines of text; eval and classify read its columns"
+        click.echo(f"charloom: {name}: {told}", err=True)
     loaded = open_model(model)
     given = {"condition": asked(loaded.model.config.conditions, condition, arrays), "source": source}
     least = _of_held_out(loaded, share, given) if share is not None else bits

@@ -11,6 +11,7 @@ from charloom.errors import UsageError
 
 Documents = Literal["auto", "whole", "line", "blank"]
 DOCUMENTS = ("auto", "whole", "line", "blank")
+NONE = "none"  # the condition of who wants none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +30,14 @@ class DataConfig:
     )
     encoding: str = "utf-8"  # a wrong guess would train on garbage, so nothing else is tried unasked
     text: tuple[str, ...] = ()  # empty: the column called "text", or the only one
-    condition: tuple[str, ...] = ()  # empty: the labels of the catalog entry, if it has some
+    condition: tuple[str, ...] = ()  # empty: the labels of the catalog entry, if it has some; none: no labels
     source: str = ""  # empty: nothing is translated
     validation: str = ""  # empty: a part of the text itself
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """The columns of `condition`, without "none"."""
+        return () if self.condition == (NONE,) else self.condition
 
     def __post_init__(self) -> None:
         for name, value, allowed in (

@@ -164,7 +164,7 @@ def _prepare(
 
 def _beside(collection: Collection, data: DataConfig) -> list[Path]:
     """The files of arrays that a collection's documents may depend on."""
-    return [path for source in collection.sources if data.condition and (path := arrays.beside(source))]
+    return [path for source in collection.sources if data.conditions and (path := arrays.beside(source))]
 
 
 def _sha256(path: Path) -> str:

@@ -81,7 +81,7 @@ def read(
 
 def documents(collections: Sequence[Collection], mode: Mode, data: DataConfig) -> list[Documents]:
     """What gives the documents of each of these files, in order; of long files of lines, of each piece."""
-    cut = mode == "line" and not data.condition
+    cut = mode == "line" and not data.conditions
     return [
         partial(_documents, source, columns_of(collection, data), mode, data)
         for collection in collections
@@ -94,7 +94,9 @@ def columns_of(collection: Collection, data: DataConfig) -> Columns:
     entry = collection.entry
     if entry and entry.text and not data.text and data.condition in ((), (entry.called,)):
         return Columns(entry.text, entry.condition, data.source, entry.labels, between=" ")
-    return Columns(data.text, data.condition, data.source)
+    if entry and entry.text and not data.text and not data.conditions:
+        return Columns(entry.text, (), data.source, between=" ")
+    return Columns(data.text, data.conditions, data.source)
 
 
 def _documents(source: Source, columns: Columns, mode: Mode, data: DataConfig) -> Iterator[Document]:
@@ -121,7 +123,7 @@ def _mode(collections: Sequence[Collection], data: DataConfig) -> tuple[Mode, st
         if data.documents != "auto":
             raise UsageError(f"documents: the rows of a table are documents; leave out {data.documents!r}")
         return "row", ""
-    if data.text or data.source or (data.condition and not all(map(arrays.beside, sources))):
+    if data.text or data.source or (data.conditions and not all(map(arrays.beside, sources))):
         raise UsageError(
             f"{sources[0].label}: is no table, so it has no columns; leave out the columns' names"
         )
