@@ -26,11 +26,12 @@ def measure(nats: float, width: float = 0.02) -> Measure:
         (1.4, 1.2, []),  # as a good small model stands
         (1.4, 1.38, ["train longer"]),
         (1.4, 0.6, ["57% less on its training text"]),
-        (1.7, 1.5, ["no better than order 5 (2.16)"]),
-        (1.7, 1.69, ["no better than order 5", "train longer"]),
+        (1.7, 1.5, ["worse than order 5 (2.16)"]),
+        (1.505, 1.4, ["no better than order 5 (2.16)"]),
+        (1.7, 1.69, ["worse than order 5", "train longer"]),
         (2.3, 2.25, ["hardly been trained"]),
         (2.3, 1.0, ["order 5 (2.16), yet well on its own training text"]),
-        (4.5, 4.4, ["no better than uniform (6.06), order 2 (2.89), order 5 (2.16): it has hardly"]),
+        (4.5, 4.4, ["worse than uniform (6.06), order 2 (2.89), order 5 (2.16): it has hardly"]),
     ],
 )
 def test_each_case_has_its_sentence(nats: float, train_nats: float, said: list[str]) -> None:
@@ -44,4 +45,4 @@ def test_each_case_has_its_sentence(nats: float, train_nats: float, said: list[s
 def test_a_short_text_is_said_to_be_short() -> None:
     (sentence,) = advice(measure(1.4, 0.3), 1.2, GROUND)
     assert "short" in sentence
-    assert "1.25 to 1.55 nats" in sentence
+    assert "1.80 to 2.24 bits" in sentence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from charloom.insight.baselines import Baseline
@@ -24,19 +25,21 @@ def advice(held_out: Measure, train_nats: float, baselines: Sequence[Baseline]) 
     stronger = [baseline for baseline in baselines if baseline.nats <= nats]
     names = ", ".join(f"{baseline.name} ({baseline.bits_per_character:.2f})" for baseline in stronger)
     simple = [baseline for baseline in stronger if baseline.simple]
+    low, high = held_out.interval
+    worse = "worse than" if all(baseline.nats < low for baseline in stronger) else "no better than"
     if simple and gap > BY_HEART:
         found.append(
-            f"At {bits:.2f} bits a character it does no better than {names}, yet well on its own training "
+            f"At {bits:.2f} bits a character it does {worse} {names}, yet well on its own training "
             "text: it has learned that by heart, or the held-out text is of another kind."
         )
     elif simple:
         found.append(
-            f"At {bits:.2f} bits a character it does no better than {names}: it has hardly been trained, "
+            f"At {bits:.2f} bits a character it does {worse} {names}: it has hardly been trained, "
             "or something is wrong. Train longer; if that does not help, look at the rate and the text."
         )
     elif stronger:
         found.append(
-            f"At {bits:.2f} bits a character it does no better than {names}: "
+            f"At {bits:.2f} bits a character it does {worse} {names}: "
             "there is more in this text than it has learned. Train longer, or with a larger --hidden."
         )
     if gap > BY_HEART and not simple:
@@ -49,9 +52,9 @@ def advice(held_out: Measure, train_nats: float, baselines: Sequence[Baseline]) 
             "It reads new text as well as its training text: train longer, and when that stops helping, "
             "take a larger --hidden."
         )
-    low, high = held_out.interval
     if high - low > WIDE * nats:
         found.append(
-            f"The held-out text is short: the true figure may lie anywhere from {low:.2f} to {high:.2f} nats."
+            "The held-out text is short: the true figure may lie anywhere from "
+            f"{low / math.log(2):.2f} to {high / math.log(2):.2f} bits a character."
         )
     return found
