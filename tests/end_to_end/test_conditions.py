@@ -71,6 +71,9 @@ def test_labels_arrays_and_sources_from_the_command_line(tmp_path: Path) -> None
     assert each == ""
     written = list(csv.DictReader(io.StringIO((tmp_path / "items.csv").read_text("utf-8"))))
     assert [(row["size"], row["text"]) for row in written] == [("small", "two")] * 4 + [("large", "TWO")] * 4
+    found = charloom("sample", "run", "--each", "size", "-n", 2, *given[2:], folder=tmp_path)
+    heads = [line.strip("─ ").partition(", ")[2] for line in found.splitlines() if line.startswith("──")]
+    assert heads == [f"size {size}, text {number}" for size in ("small", "large") for number in (1, 2)]
     told = json.loads(charloom("info", "run", "--json", folder=tmp_path))["conditions"]
     assert told == {"size": {"small": 36, "large": 36}, "image": "3 numbers"}
     (tmp_path / "new.txt").write_text("one\nTHREE\n", encoding="utf-8")

@@ -46,12 +46,14 @@ def command(
     """
     import json
     import os
+    import sys
     from dataclasses import asdict
     from itertools import product
     from pathlib import Path
 
     from charloom import comparison, settings
     from charloom.cli.bar import Bar
+    from charloom.cli.events import clock
     from charloom.cli.signals import Signals
     from charloom.training.events import Stepped
 
@@ -80,6 +82,11 @@ def command(
                     held.append(event.name)
                 case comparison.Result() if as_json:
                     click.echo(json.dumps(asdict(event)))
+                case comparison.Result() if not sys.stdout.isatty():
+                    click.echo(
+                        f"{event.shape} seed {event.seed}: held out {event.nats:.3f} nats "
+                        f"after {clock(event.seconds)}"
+                    )
         code = signals.exit_code()
     table = comparison.rows(comparison.results(folder))
     if table:
