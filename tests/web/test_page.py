@@ -200,6 +200,7 @@ def test_languages_say_the_same_things(open_page: Open) -> None:
 
 def test_mistakes_are_told(open_page: Open, make_folder: MakeFolder) -> None:
     page = open_page(source=make_folder(specials=())[0])
+    expect(page.locator("#text")).to_have_attribute("placeholder", re.compile("needs a beginning"))
     page.locator("#write").click()
     expect(page.get_by_role("alert")).to_have_text("This model needs a beginning: write a letter or more.")
     page.locator("#text").fill("the ")

@@ -23,6 +23,7 @@ class Page {
   constructor(about) {
     this.about = about;
     this.unfounded = !("<bos>" in about.config.specials || "<sep>" in about.config.specials); // it cannot begin by itself
+    if (this.unfounded) $("text").dataset.placeholder = "needs_text";
     this.weights = null; // what is known of them once they are here
     this.ready = false;
     this.said = ["loading", {}];
