@@ -213,8 +213,9 @@ def _print(
 
     chosen = bulk.Choice(model, count, given=given, options=options, **limits)
     columns = model.model.provenance.get("columns", ())
-    for sample in chosen:
-        _show(sample, as_json, several, count, columns)
+    for number, sample in enumerate(chosen):
+        place = number % count + 1 if count > 1 else 0  # among those of its label
+        _show(sample, as_json, several, place, columns)
     if chosen.exhausted:
         click.echo(f"charloom: stopped early{_told(chosen)}", err=True)
 
@@ -233,7 +234,7 @@ def _stream(model: CharacterModel, given: Given, options: dict[str, Any]) -> Non
     click.echo()
 
 
-def _show(sample: Sample, as_json: bool, several: bool, count: int, columns: Sequence[str]) -> None:
+def _show(sample: Sample, as_json: bool, several: bool, place: int, columns: Sequence[str]) -> None:
     import json
 
     from charloom.character_model import record
@@ -242,7 +243,7 @@ def _show(sample: Sample, as_json: bool, several: bool, count: int, columns: Seq
         click.echo(json.dumps(record(sample, columns)))
     else:
         if several:
-            number = f", text {sample.stream + 1}" if count > 1 else ""
+            number = f", text {place}" if place else ""
             labels = "".join(f", {n} {v}" for n, v in sample.condition.items() if isinstance(v, str))
             click.echo(click.style(f"── temperature {sample.temperature:g}{labels}{number} ──", dim=True))
         click.echo(_shown(sample.prompt + sample.text) + "\n")
