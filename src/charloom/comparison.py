@@ -174,7 +174,7 @@ def draw(table: Sequence[Row], path: Path) -> None:
         for row in chosen:
             label = f"{row.shape.layers}×{row.shape.hidden}"
             axes.annotate(label, (row.parameters, row.nats), xytext=(5, 5), textcoords="offset points")
-    axes.margins(0.12)  # the last label has to fit in, too
+    axes.margins(0.15)  # the last label has to fit in, too
     axes.set(xscale="log", xlabel="parameters", ylabel="held-out nats a character")
     axes.legend()
     try:
