@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from charloom.errors import DataError
 from charloom.text.vocabulary import Vocabulary
+from charloom.training import batches
 from charloom.training.batches import FEWEST_WINDOWS, LESSON_WINDOW, Lanes, Shuffled, Windows, pairs, shuffle
 
 LESSON = (
@@ -80,16 +83,16 @@ def test_an_epoch_of_shuffled_windows_has_every_pair_once(
     count = size - window
     assert layout.steps_per_epoch == count / rows
     steps = range(-(-2 * count // rows))
-    batches = [layout.batch(step) for step in steps]
-    for batch in batches:
+    found = [layout.batch(step) for step in steps]
+    for batch in found:
         assert batch.inputs.shape == batch.targets.shape == (rows, window)
         assert (batch.targets == batch.inputs + 1).all()
         assert batch.fresh.all()
-    drawn = np.concatenate([batch.inputs[:, 0] for batch in batches])
+    drawn = np.concatenate([batch.inputs[:, 0] for batch in found])
     for epoch in range(2):
         assert sorted(drawn[epoch * count : (epoch + 1) * count].tolist()) == list(range(count))
     for step in reversed(steps):  # a step knows nothing of the others
-        assert (layout.batch(step).inputs == batches[step].inputs).all()
+        assert (layout.batch(step).inputs == found[step].inputs).all()
 
 
 @given(
@@ -115,21 +118,68 @@ def test_lanes_go_on_where_they_stopped(
         return
     layout = make()
     assert layout.steps_per_epoch == size / (lanes * window)
-    batches = [layout.batch(step) for step in range(3 * size // window + 2)]  # three times around
+    found = [layout.batch(step) for step in range(3 * size // window + 2)]  # three times around
     starts = np.arange(lanes) * size // lanes
-    for step, batch in enumerate(batches):
+    for step, batch in enumerate(found):
         places = (starts[:, None] + step * window + np.arange(window)) % size
         assert (batch.targets == ids[(places + 1) % size]).all()
         begun = np.zeros(places.shape, bool)
         begun[:, 0] = batch.fresh & has_bos
         assert (batch.inputs == np.where(begun, 200, ids[places])).all()
-    assert batches[0].fresh.all()
-    for step in reversed(range(len(batches))):
+    assert found[0].fresh.all()
+    for step in reversed(range(len(found))):
         again = make().batch(step)
-        assert (again.inputs == batches[step].inputs).all()
-        assert (again.fresh == batches[step].fresh).all()
+        assert (again.inputs == found[step].inputs).all()
+        assert (again.fresh == found[step].fresh).all()
     if restarts in (0.0, 1.0):
-        assert all((batch.fresh == bool(restarts)).all() for batch in batches[1:])
+        assert all((batch.fresh == bool(restarts)).all() for batch in found[1:])
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=30), st.integers(1, 4), st.integers(1, 9), SEEDS)
+def test_lanes_read_documents_whole_and_shuffled(
+    lengths: list[int], lanes: int, window: int, seed: int
+) -> None:
+    lengths = [2 + length for length in lengths]
+    ends = np.cumsum([0, *lengths])
+    size = int(ends[-1])
+    if size <= window or size < lanes:
+        return
+    ids = np.arange(size, dtype=np.uint16)
+
+    def make() -> Lanes:
+        return Lanes(ids, lanes=lanes, window=window, seed=seed, documents=ends)
+
+    text = make().read(np.arange(size))
+    begins = np.flatnonzero(np.isin(text, ends[:-1]))
+    read = np.split(text, begins[1:])
+    assert sorted(map(tuple, read)) == [tuple(range(a, b)) for a, b in pairwise(ends)]
+    starts = np.arange(lanes) * size // lanes
+    for step in range(2 * size // window):  # otherwise heads go on as in a text of one piece
+        places = (starts[:, None] + step * window + np.arange(window + 1)) % size
+        batch = make().batch(step)
+        assert (batch.inputs == text[places[:, :-1]]).all()
+        assert (batch.targets == text[places[:, 1:]]).all()
+
+
+def test_neighbours_in_a_file_are_none_to_the_heads() -> None:
+    count = 1000
+    layout = Lanes(
+        np.arange(3 * count, dtype=np.uint16),
+        lanes=1,
+        window=1,
+        seed=3,
+        documents=np.arange(0, 3 * count + 1, 3),
+    )
+    order = layout.read(np.arange(0, 3 * count, 3)) // 3
+    assert (np.diff(order) == 1).mean() < 0.02
+    assert abs(np.corrcoef(order, np.arange(count))[0, 1]) < 0.1
+
+
+def test_too_many_documents_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "MOST_SHUFFLED", 10)
+    ids, ends = np.arange(40, dtype=np.uint8), np.arange(0, 41, 2)
+    layout = Lanes(ids, lanes=2, window=3, seed=0, documents=ends)
+    assert (layout.read(np.arange(40)) == ids).all()
 
 
 def test_the_share_of_restarts() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from charloom.model.config import GATES, ModelConfig
-from charloom.text.corpus import Corpus
+from charloom.text.corpus import Corpus, Part
 from charloom.training import device, layout
 from charloom.training.batches import Ids, Lanes
 from charloom.training.config import DEFAULT_MINUTES, TrainConfig
@@ -92,7 +92,7 @@ def choose(corpus: Corpus, config: TrainConfig, given: Mapping[str, Mapping[str,
         lanes: int = take("train", "lanes", rows, told)
     else:
         steps = _steps(config, sizes, vocabulary, text, speed, config.lanes * config.window)
-        window = take("train", "window", *_window(config, part.ids, steps))
+        window = take("train", "window", *_window(config, part, steps))
         most = max(1, text // (LANE_WINDOWS * window))
         few = "the text is too short for more" if most < config.lanes else "more would step less often"
         lanes = take("train", "lanes", min(config.lanes, most), few)
@@ -129,19 +129,21 @@ def choose(corpus: Corpus, config: TrainConfig, given: Mapping[str, Mapping[str,
     return Choice(values, reasons)
 
 
-def _window(config: TrainConfig, ids: Ids, steps: float) -> tuple[int, str]:
+def _window(config: TrainConfig, part: Part, steps: float) -> tuple[int, str]:
     """A short window where a long one would leave few `steps`: the state is carried on all the same."""
     whole, half = config.window, config.window // 2
     if steps >= FEW_STEPS or config.steps:
         return whole, "longer learns no more, and would step less often"
-    if (share := _repeats(ids, half, whole)) > REPEATS:
+    read = Lanes(part.ids, lanes=1, window=0, seed=config.seed, documents=part.documents).read
+    share = _repeats(read(np.arange(min(LOOKED_AT, len(part.ids)))), half, whole)
+    if share > REPEATS:
         return whole, f"{share:.0%} of the text repeats what stands {half} to {whole} characters before it"
     return half, f"with {whole} it would be but {_rounded(steps)} steps"
 
 
 def _repeats(ids: Ids, nearest: int, farthest: int) -> float:
     """Share of a text that stood there before: last more than `nearest`, at most `farthest` back."""
-    looked = np.asarray(ids[:LOOKED_AT]).astype(np.uint64)
+    looked = ids.astype(np.uint64)
     codes = np.zeros(max(0, len(looked) - REPEATED), np.uint64)
     for k in range(REPEATED):
         codes = codes * np.uint64(1_000_003) + looked[k : k + len(codes)]

@@ -53,4 +53,5 @@ def layout(corpus: Corpus, config: TrainConfig, conditions: Sequence[Condition] 
         seed=config.seed,
         restarts=config.restarts,
         bos=vocabulary.bos if part.documents is None else None,  # documents bring their own
+        documents=part.documents,
     )
