@@ -24,7 +24,7 @@ WIDE, HIGH, GAP = 620, 46, 10
 
 
 def picture() -> str:
-    """The whole picture, in the colour of the text around it."""
+    """The whole picture, dark on light or, where that is preferred, light on dark."""
     floors: list[list[tuple[str, str]]] = [[]]
     for name, told, shared in ROOMS:
         floors[-1].append((name, told))
@@ -51,10 +51,11 @@ def picture() -> str:
                 'stroke="currentColor"/>'
             )
     return (
-        f'<svg viewBox="0 0 {WIDE} {height}" style="width: 100%; max-width: {WIDE}px; height: auto" '
-        'role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDE} {height}" width="{WIDE}" role="img" '
         'aria-label="The rooms of the house, from text at the top to the command line at the bottom" '
-        f'font-family="inherit" font-size="14" fill="currentColor">{"".join(parts)}</svg>\n'
+        'font-family="sans-serif" font-size="14" fill="currentColor">'
+        "<style>svg { color: #222 } @media (prefers-color-scheme: dark) { svg { color: #ddd } }</style>"
+        f"{''.join(parts)}</svg>\n"
     )
 
 
