@@ -105,10 +105,10 @@ print("target", targets[0][:3].tolist(), "…", targets[0][-3:].tolist())
 # ## La red y su entrenamiento
 #
 # Caracteres «one-hot», una LSTM de 64, una capa lineal de vuelta a los caracteres; Adam con 0,01, un
-# texto por paso: eso es `--preset lesson`. Una red que no sabe nada paga ln 82 = 4,407 nats por carácter, y la
-# nuestra empieza exactamente ahí, porque su salida empieza en cero; la primera pérdida de la lección es
-# 4,399. Después la lección imprime la pérdida cada mil textos: la de ese único texto, que por eso sube y baja
-# algunas décimas. La nuestra es la media de los doscientos de alrededor.
+# texto por paso: eso es `--preset lesson`. Una red que no sabe nada paga ln 82 = 4,407 nats por
+# carácter, y la nuestra empieza exactamente ahí, porque su salida empieza en cero; la primera pérdida de
+# la lección es 4,399. Después la lección imprime la pérdida cada mil textos: la de ese único texto, que
+# por eso sube y baja algunas décimas. La nuestra es la media de los doscientos de alrededor.
 
 # %%
 LESSON = [4.399, 2.16, 1.67, 2.42, 1.70, 1.69, 1.97, 1.8]  # at text 0, 1,000, 2,000, …
@@ -193,9 +193,10 @@ layouts = {
 # %% [markdown]
 # ### Otras celdas
 #
-# Una red simple, una LSTM, una GRU, tan anchas como antes, pero con lo que charloom elige por sí mismo: su
-# optimizador, cada noticia una fila desde su propio comienzo, conocida su clase. En pocos pasos puede ganar una
-# GRU; minutos iguales, varias semillas y una tabla son cosa de `charloom compare`, y ahí suele ganar la LSTM:
+# Una red simple, una LSTM, una GRU, tan anchas como antes, pero con lo que charloom elige por sí mismo:
+# su optimizador, cada noticia una fila desde su propio comienzo, conocida su clase. En pocos pasos puede
+# ganar una GRU; minutos iguales, varias semillas y una tabla son cosa de `charloom compare`, y ahí suele
+# ganar la LSTM:
 
 # %%
 cells = {cell: bits(cell, cell=cell, hidden=128) for cell in ("rnn", "lstm", "gru")}
@@ -205,8 +206,8 @@ print("best:", min(cells, key=cells.get))
 # ### Un final propio
 #
 # Cada noticia termina en un `<eos>` especial, así la red aprende dónde acaban las noticias, y se detiene
-# ahí: la razón de terminar es entonces `eos`. Trescientos pasos son pocos, y alguna puede llegar todavía hasta
-# la longitud pedida.
+# ahí: la razón de terminar es entonces `eos`. Trescientos pasos son pocos, y alguna puede llegar todavía
+# hasta la longitud pedida.
 
 # %%
 model = charloom.load(RUNS / "lstm")

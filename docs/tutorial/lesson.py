@@ -105,10 +105,10 @@ print("target", targets[0][:3].tolist(), "…", targets[0][-3:].tolist())
 # ## The network, and its training
 #
 # One-hot characters, an LSTM of 64, a linear map back to the characters; Adam at 0.01, one text a step:
-# that is `--preset lesson`. A network that knows nothing pays ln 82 = 4.407 nats a character, and ours begins
-# exactly there, since its output begins at zero; the lesson's first loss is 4.399. Then the lesson prints the loss
-# of every thousandth text: of that one text, so that it goes up and down by some tenths. Ours is the
-# mean of the two hundred around it.
+# that is `--preset lesson`. A network that knows nothing pays ln 82 = 4.407 nats a character, and ours
+# begins exactly there, since its output begins at zero; the lesson's first loss is 4.399. Then the
+# lesson prints the loss of every thousandth text: of that one text, so that it goes up and down by some
+# tenths. Ours is the mean of the two hundred around it.
 
 # %%
 LESSON = [4.399, 2.16, 1.67, 2.42, 1.70, 1.69, 1.97, 1.8]  # at text 0, 1,000, 2,000, …
@@ -204,8 +204,9 @@ print("best:", min(cells, key=cells.get))
 # %% [markdown]
 # ### An end of its own
 #
-# Every item ends in a special `<eos>`, so the network learns where items end, and stops there: the reason to
-# finish is then `eos`. Three hundred steps are few, and an item may still run to the length that was asked for.
+# Every item ends in a special `<eos>`, so the network learns where items end, and stops there: the
+# reason to finish is then `eos`. Three hundred steps are few, and an item may still run to the length
+# that was asked for.
 
 # %%
 model = charloom.load(RUNS / "lstm")
