@@ -238,8 +238,8 @@ print(f"{right} of {len(asked)} held-out items are put into their own class; by 
 #
 # La misma red lee una *fuente* y después escribe lo que le corresponde, con la pérdida solo sobre eso:
 # numerales españoles a ingleses, con tres de cada diez números apartados. Para que esta página se lea en
-# minutos son 1.400 pares y 1.000 pasos, y la mayoría de las respuestas aún están mal; 20.000 pares, leídos
-# seis veces, dan el 99,9 % (`examples/translate_numbers.py`).
+# minutos quedan por debajo de dos mil: 1.400 pares y 1.000 pasos. `examples/translate_numbers.py` llega hasta
+# el millón.
 
 # %%
 from num2words import num2words  # pip install num2words
