@@ -237,8 +237,8 @@ print(f"{right} of {len(asked)} held-out items are put into their own class; by 
 #
 # The same network reads a *source* and then writes what belongs to it, with the loss on that alone:
 # Spanish number words to English ones, three numbers in ten kept apart. So that this page is read in
-# minutes, they lie below two thousand: 1,400 pairs and 1,000 steps. `examples/translate_numbers.py` goes up to a
-# million.
+# minutes, they lie below two thousand: 1,400 pairs and 1,000 steps. `examples/translate_numbers.py` goes up
+# to a million.
 
 # %%
 from num2words import num2words  # pip install num2words
