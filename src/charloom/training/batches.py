@@ -20,7 +20,7 @@ Ids = np.ndarray[Any, np.dtype[Any]]
 
 LESSON_WINDOW = 100  # the lesson's nchars
 FEWEST_WINDOWS = 10  # the lesson skips texts with fewer
-MOST_SHUFFLED = 10_000_000  # documents: 160 MB; and a longer text is read from its disk, better in its order
+MOST_SHUFFLED = 10_000_000  # documents: 240 MB; and a longer text is read from its disk, better in its order
 UNCOUNTED = -100  # what torch's cross-entropy leaves out
 
 
@@ -133,7 +133,9 @@ class Lanes:
     instead, reading `bos` for the character before: so cold starts and empty prompts are learned too.
     With `documents`, their starts in `ids` and the end of the last, the text is these in a shuffled order,
     the same in every epoch: each begins from nothing when it is scored or written, so nothing must be
-    expected of its neighbour. Memory: 16 bytes a document; beyond `MOST_SHUFFLED` they keep their order.
+    expected of its neighbour, and a head that restarts goes back to its document's beginning, if that is
+    not a window away.
+    Memory: 24 bytes a document; beyond `MOST_SHUFFLED` they keep their order.
     Raises DataError where the text is shorter than one window and its target.
     """
 
@@ -162,11 +164,12 @@ class Lanes:
         self._bos = bos
         self._starts = np.arange(lanes, dtype=np.int64) * len(ids) // lanes
         self._ends: Ids | None = None
-        if documents is not None and 2 < len(documents) <= MOST_SHUFFLED:
+        if documents is not None and 1 < len(documents) <= MOST_SHUFFLED:
             order = np.random.Generator(np.random.Philox(seed)).permutation(len(documents) - 1)
             lengths = np.diff(documents)[order]
             self._ends = np.cumsum(lengths)  # in the shuffled text
-            self._moved = documents[order] - (self._ends - lengths)  # from a place there to one in `ids`
+            self._begins = self._ends - lengths
+            self._moved = documents[order] - self._begins  # from a place there to one in `ids`
 
     @property
     def steps_per_epoch(self) -> float:
@@ -176,9 +179,13 @@ class Lanes:
     def batch(self, step: int) -> Batch:
         """Every head's next window."""
         places = self._starts[:, None] + step * self._window + np.arange(self._window + 1)  # (B, T + 1)
-        read = self.read(places % len(self._ids))
         drawn = np.random.Generator(np.random.Philox(key=(self._seed, step))).random(self._lanes)
         fresh = (drawn < self._restarts) | (step == 0)
+        if self._ends is not None:
+            places %= len(self._ids)
+            back = places[:, 0] - self._begins[np.searchsorted(self._ends, places[:, 0], side="right")]
+            places -= np.where(fresh & (back < self._window), back, 0)[:, None]
+        read = self.read(places % len(self._ids))
         if self._bos is not None:
             read[fresh, 0] = self._bos
         return Batch(read[:, :-1], read[:, 1:], fresh)
