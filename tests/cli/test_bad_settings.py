@@ -71,6 +71,18 @@ CASES = [
         "text.txt: exists and is no run, so it is not overwritten; choose another --out",
     ),
     Case(
+        "a page in the place of a text",
+        "report run --out text.txt",
+        "text.txt: exists and does not end in .html; choose another --out",
+        2,
+    ),
+    Case(
+        "an export in the place of a text",
+        "export run --to onnx --out text.txt",
+        "text.txt: exists and does not end in .onnx; choose another --out",
+        2,
+    ),
+    Case(
         "an --out below a file",
         f"train text.txt {TINY} --out text.txt/run",
         f"text.txt/run: cannot be made ({ANY} is a file); choose another --out",

@@ -37,13 +37,15 @@ def command(model: str | None, target: str, precision: str, out: str | None, as_
     import json
     from pathlib import Path
 
-    from charloom.cli.model import open_model
+    from charloom.cli.model import open_model, replaceable
 
     loaded = open_model(model)
     assert loaded.path is not None
     source = loaded.path
     name = source.resolve().name
     where = Path(out) if out else Path(name if target == "js" else f"{name}.{target}")
+    if target != "js":
+        replaceable(where, f".{target}")
     size = _write(loaded.model, source, where, name, target, precision)
     if as_json:
         click.echo(json.dumps({"path": str(where), "bytes": size, "precision": precision}))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from charloom.character_model import CharacterModel
 
 PICTURES = 0x2400  # where Unicode's pictures of the control characters begin
@@ -42,3 +44,11 @@ def _pictured(character: str) -> str:
     if character in "\n\t" or unicodedata.category(character) != "Cc":
         return character
     return chr(PICTURES + ord(character)) if ord(character) < 32 else "\N{REPLACEMENT CHARACTER}"
+
+
+def replaceable(out: Path, ending: str) -> None:
+    """Raises UsageError for a file that is there with another ending: it may be somebody's text."""
+    from charloom.errors import UsageError
+
+    if out.is_file() and out.suffix.lower() != ending:
+        raise UsageError(f"{out}: exists and does not end in {ending}; choose another --out")

@@ -26,9 +26,11 @@ def command(runs: tuple[str, ...], out: Path | None, as_json: bool) -> None:
 
     from charloom import reporting, run
     from charloom.cli.bar import Bar
-    from charloom.cli.model import open_model
+    from charloom.cli.model import open_model, replaceable
     from charloom.insight.report import sentences
 
+    if out:
+        replaceable(out, ".html")
     models = [open_model(name) for name in runs or (None,)]
     reports = []
     with Bar() as bar:

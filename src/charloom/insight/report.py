@@ -186,7 +186,7 @@ def _next(report: Report, found: Measured) -> str:
     if len(nats) > 2 and nats[-1] == min(nats):
         return (
             "Its held-out loss still fell when training ended: "
-            f"charloom train --resume {report.name} goes on; meanwhile {at}."
+            f"charloom train --resume {report.name} --minutes 5 goes on; meanwhile {at}."
         )
     return f"More training alone will hardly help, more text or a larger --hidden may; {at}."
 

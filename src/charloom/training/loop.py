@@ -44,11 +44,15 @@ ENDS = ("budget", "patience")  # reasons that finish a run; any other may go on
 
 @dataclass
 class Best:
-    """The best loss so far, when it was, and how many evaluations have passed since."""
+    """The best loss so far, when it was, and how many evaluations passed without a better one than `lately`.
+
+    That is the best since the budget began: where one comes on top, the rate first rises, and the loss.
+    """
 
     nats: float = math.inf
     step: int = 0
     stale: int = 0
+    lately: float = math.inf
 
 
 class Trainer:
@@ -225,7 +229,7 @@ class Trainer:
         self._evaluated, self._heldout = facts["evaluated"], facts["heldout"]
         self._sampled = facts["sampled"]
         if more:
-            self.best.stale = 0
+            self.best.stale, self.best.lately = 0, math.inf
         self.budget.restore(facts, self.step, more=more)
         return [
             f"{name} was {facts['place'].get(name)} and is {now}: the last bits may differ"
@@ -301,8 +305,10 @@ class Trainer:
         self._evaluated, self._heldout = self.step, nats
         better = nats < self.best.nats or self._validation.empty  # then the last weights are the best
         if better:
-            self.best = Best(nats, self.step)
+            self.best = Best(nats, self.step, lately=nats)
             self._keep(nats)
+        elif nats < self.best.lately:
+            self.best.lately, self.best.stale = nats, 0
         else:
             self.best.stale += 1
         rate = self.config.rate * self.rate_share * self.budget.schedule.rate(self.step)
