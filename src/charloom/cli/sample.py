@@ -213,9 +213,8 @@ def _print(
 
     chosen = bulk.Choice(model, count, given=given, options=options, **limits)
     columns = model.model.provenance.get("columns", ())
-    for number, sample in enumerate(chosen):
-        place = number % count + 1 if count > 1 else 0  # among those of its label
-        _show(sample, as_json, several, place, columns)
+    for sample in chosen:
+        _show(sample, as_json, several, chosen.of_place if count > 1 else 0, columns)
     if chosen.exhausted:
         click.echo(f"charloom: stopped early{_told(chosen)}", err=True)
 
