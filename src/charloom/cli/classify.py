@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from charloom.cli.options import columns_of_another_text
 from charloom.errors import DataError
 
 if TYPE_CHECKING:
@@ -20,9 +21,7 @@ LEAST_TOLD = 0.001  # probabilities below it are not worth a reader's time
 @click.command(short_help="Tell which label each text most likely has.")
 @click.argument("model")
 @click.argument("files", nargs=-1, metavar="[FILE]...")
-@click.option(
-    "--text", "columns", default="", metavar="COLUMN,…", help="Columns of a table that hold the text."
-)
+@columns_of_another_text
 @click.option("--condition", default="", metavar="NAME", help="Which condition, where there are several.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a text, with every probability.")
 def command(model: str, files: tuple[str, ...], columns: str, condition: str, as_json: bool) -> None:

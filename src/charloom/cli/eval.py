@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from charloom.cli.options import columns_of_another_text
+
 if TYPE_CHECKING:
     from charloom.verdict import Text, Verdict
 
@@ -20,9 +22,7 @@ if TYPE_CHECKING:
     type=click.Choice(["test", "validation", "train"]),
     help="Which part of the text it was trained on.  [default: test]",
 )
-@click.option(
-    "--text", "columns", default="", metavar="COLUMN,…", help="Columns of a table that hold the text."
-)
+@columns_of_another_text
 @click.option("--dynamic", is_flag=True, help="Score also a copy of the model that learns what it has read.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Score the first N characters only.")
 @click.option("--against", metavar="MODEL", help="Compare with another model on the same text.")

@@ -1,4 +1,4 @@
-"""How a text is read: the options that `train` and `data inspect` share."""
+"""How a text is read: the options that `train` and `data inspect` share, and those that judge a text."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from typing import Any
 import click
 
 Command = Callable[..., Any]
+
+columns_of_another_text = click.option(
+    "--text", "columns", default="", metavar="COLUMN,…", help="Columns of a table that hold the text."
+)
 
 DATA = (
     click.option(

@@ -23,9 +23,7 @@ from charloom.training.ranks import Ranks
 
 WIDTHS = (64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536)
 SAFE = 256  # however small the text: narrower would only learn less, and the best weights are kept
-READ_PER_WEIGHT = (
-    3.0  # characters that a weight needs to have been trained on to be worth its time (docs/log.md)
-)
+READ_PER_WEIGHT = 3.0  # characters that a weight needs to be trained on to be worth its time (docs/log.md)
 TEXT_PER_WEIGHT = 0.5  # characters of text a weight; with fewer the model learns the text by heart
 FEW_STEPS = 3000  # below it, twice as many of half the size teach more
 REPEATS = 0.05  # share of a text that repeats what a halved window would not reach: then it stays whole
