@@ -227,6 +227,29 @@ def test_a_text_that_the_model_ends(open_page: Open, make_folder: MakeFolder) ->
     expect(page.locator("#status")).to_contain_text("ended the text here")
 
 
+def test_after_a_text_that_has_ended_comes_another(open_page: Open, make_folder: MakeFolder) -> None:
+    source, model = make_folder(sampling={"length": 500}, ends=0)
+    page = open_page(source=source)
+    button, text = page.locator("#write"), page.locator("#text")
+    text.fill("a")
+    generator = Generator(model)
+    for seed in range(3):  # each after the same beginning
+        expected = "a" + generator.sample("a", settings=SamplerConfig(length=500, seed=seed)).text
+        assert write(page) == expected
+        expect(button).to_have_text("Write another")
+    page.locator("#ignore_eos").evaluate("box => { box.checked = true; box.onchange(); }")
+    expect(button).to_have_text("Write on")
+    page.locator("#ignore_eos").evaluate("box => { box.checked = false; box.onchange(); }")
+    text.press("End")
+    text.press_sequentially(".")
+    expect(button).to_have_text("Write on")
+    page.locator("#count").fill("12")
+    write(page)
+    assert page.locator(".variant").count() == 12
+    page.get_by_role("button", name="Use variant 12").click()
+    expect(button).to_have_text("Write another")
+
+
 def test_a_damaged_page_says_so(open_page: Open, make_folder: MakeFolder, tmp_path: Path) -> None:
     page = open_page()
     out = tmp_path / "model.html"

@@ -90,7 +90,8 @@ class Page {
   }
 
   settle() {
-    if (!this.write.writing) $("write").textContent = say(this.editor.text ? "write_on" : "write");
+    const next = this.write.ended ? "write_another" : this.editor.text ? "write_on" : "write";
+    if (!this.write.writing) $("write").textContent = say(next);
     $("undo").disabled = this.write.writing || !this.editor.past.length;
     $("redo").disabled = this.write.writing || !this.editor.future.length;
     this.settling ??= setTimeout(() => {

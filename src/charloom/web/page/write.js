@@ -10,7 +10,7 @@ const ALTERNATIVES = 8;
 
 export class Write {
   constructor(page) {
-    Object.assign(this, { page, job: 0, logits: null });
+    Object.assign(this, { page, job: 0, logits: null, start: "", left: "", over: false, reasons: [] });
     for (const name in DEFAULTS) $(name).value = page.about.sampling[name] ?? DEFAULTS[name];
     $("ends").hidden = !("<eos>" in page.about.config.specials);
     $("write").onclick = () => this.write();
@@ -19,6 +19,7 @@ export class Write {
     $("redo").onclick = () => page.editor.redo();
     $("copy").onclick = () => page.copy(page.editor.text);
     $("clear").onclick = () => page.editor.set("");
+    $("ignore_eos").onchange = () => page.settle();
     $("fixed").onchange = () => {
       document.body.toggleAttribute("data-fixed", $("fixed").checked);
       page.editor.grow();
@@ -39,6 +40,11 @@ export class Write {
 
   get writing() {
     return this.job > 0;
+  }
+
+  /** Whether the text is one that the model has ended: then there is nothing to write on. */
+  get ended() {
+    return this.over && this.page.editor.text === this.left && !$("ignore_eos").checked;
   }
 
   /** What the model is asked about a place in the text; null where it has nothing to go by. */
@@ -83,11 +89,11 @@ export class Write {
     const options = this.options();
     const variants = this.checked("count");
     if (!options || variants === null) return;
+    if (editor.text !== this.left) this.start = editor.text;
+    if (this.ended) editor.set(this.start); // another text, after the same beginning
+    else if (variants === 1) editor.remember();
     const texts = variants > 1 ? this.showVariants(variants) : null;
-    if (!texts) {
-      $("variants").replaceChildren();
-      editor.remember();
-    }
+    if (!texts) $("variants").replaceChildren();
     const began = performance.now();
     let count = 0;
     const onPart = (pieces) => {
@@ -102,6 +108,9 @@ export class Write {
       const ended = await page.client.ask("write", asked, { onPart, onJob });
       const rate = number(Math.round(count / ((performance.now() - began) / 1000)));
       const nothing = count === 0 && ended.includes("eos");
+      if (nothing) this.start = "";
+      this.reasons = ended;
+      if (!texts) this.leave(ended[0]);
       const name = nothing ? "wrote_nothing" : ended.includes("eos") ? "wrote_eos" : "wrote";
       page.status(name, { count: number(count), rate, seed: options.seed });
       if (!$("keep").checked) $("seed").value = (options.seed + 1) % 2 ** 32;
@@ -111,6 +120,12 @@ export class Write {
     }
     this.busy(false);
     this.lookUp();
+  }
+
+  /** The text is now as the model left it, for this reason. */
+  leave(reason) {
+    Object.assign(this, { left: this.page.editor.text, over: reason === "eos" });
+    this.page.settle();
   }
 
   stop() {
@@ -134,6 +149,7 @@ export class Write {
   showVariants(count) {
     const { editor, copy } = this.page;
     const start = editor.text;
+    this.reasons = [];
     const cards = Array.from({ length: count }, (_, k) => {
       const card = document.createElement("article");
       const [title, text, actions] = ["h2", "p", "div"].map((tag) => document.createElement(tag));
@@ -149,6 +165,7 @@ export class Write {
       use.onclick = () => {
         this.stop();
         editor.set(start + text.textContent);
+        this.leave(this.reasons[k]);
         $("variants").replaceChildren();
         editor.area.focus();
       };
