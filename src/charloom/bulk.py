@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from charloom.character_model import CharacterModel, record
-from charloom.errors import RunError, UsageError
-from charloom.model.durable import replace_file
+from charloom.errors import RunError, UsageError, unwritable
+from charloom.model.durable import replace_file, require_place
 from charloom.model.folder import Model, to_json
 from charloom.runtime.novel import Novel
 from charloom.runtime.passages import Passages
@@ -86,6 +86,7 @@ def write(
     part, notes = out.with_name(out.name + ".part"), out.with_name(out.name + ".part.json")
     if out.exists():
         raise RunError(f"{out}: exists; choose another --out, or remove it")
+    require_place(part)
     asked = json.loads(
         json.dumps(
             [
@@ -133,9 +134,7 @@ def write(
         part.replace(out)
         notes.unlink(missing_ok=True)
     except OSError as error:
-        raise RunError(
-            f"{part}: cannot be written ({error.strerror}); make room, and the same command goes on"
-        ) from error
+        raise RunError(unwritable(part, error, "the same command then goes on")) from error
     yield progress
 
 

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from charloom import api
 from charloom.character_model import beginning
-from charloom.errors import MissingExtraError, RunError, UsageError
+from charloom.errors import MissingExtraError, RunError, UsageError, unwritable
 from charloom.insight.novelty import copied
 from charloom.model.durable import replace_file
 from charloom.model.folder import to_json
@@ -180,7 +180,7 @@ def draw(table: Sequence[Row], path: Path) -> None:
     try:
         figure.savefig(path, format="svg")
     except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror})") from error
+        raise RunError(unwritable(path, error)) from error
 
 
 def _train(

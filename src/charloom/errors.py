@@ -15,6 +15,17 @@ A message says what was found, where, and what to do, without a full stop at its
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
+
+MENDS = {  # by the names of the errors: not every system has all
+    **dict.fromkeys(("ENOSPC", "EDQUOT"), "make room"),
+    **dict.fromkeys(("EACCES", "EPERM", "EROFS"), "choose a folder that you may write to"),
+    "ENOENT": "make the folder {folder} first",
+    "EISDIR": "a folder has this name, so choose another",
+    "ENOTDIR": "{folder} is no folder, so choose another",
+}
+
 
 class CharloomError(Exception):
     """Something that the user can mend; `str(error)` is the one line that says how."""
@@ -58,3 +69,15 @@ class DivergedError(CharloomError):
     """Training whose loss left the finite numbers and did not come back at a lower rate."""
 
     exit_code = 3
+
+
+def unwritable(path: Path, error: OSError, more: str = "") -> str:
+    """The line on a file that could not be written: which, why, what mends that; `more` follows."""
+    told = f"{path}: cannot be written ({error.strerror or error}); {mend(path, error)}"
+    return f"{told}; {more}" if more else told
+
+
+def mend(path: Path, error: OSError) -> str:
+    """What to do where a file could not be written at `path`."""
+    known = MENDS.get(errno.errorcode.get(error.errno or 0, ""), "look at the disk, or choose another folder")
+    return known.format(folder=path.parent)

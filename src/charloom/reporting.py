@@ -14,7 +14,7 @@ from typing import Any
 
 from charloom import run as runs
 from charloom._version import __version__
-from charloom.errors import CharloomError, DataError, MissingExtraError, RunError
+from charloom.errors import CharloomError, DataError, MissingExtraError
 from charloom.insight import baselines as ground
 from charloom.insight import diversity, evaluation, novelty, page
 from charloom.insight.advice import advice
@@ -79,10 +79,7 @@ def finished(run: Path) -> Path:
 def written(reports: Sequence[Report], verdicts: Sequence[Paired], path: Path) -> Path:
     """Write the page of one run, or of several side by side. Raises RunError, MissingExtraError."""
     text = page.one(reports[0]) if len(reports) == 1 else page.several(reports, verdicts)
-    try:
-        replace_file(path, text.encode("utf-8", "backslashreplace"))
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror}); name another --out") from error
+    replace_file(path, text.encode("utf-8", "backslashreplace"))
     return path
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from charloom.errors import ModelError, RunError, UsageError
+from charloom.errors import ModelError, RunError, UsageError, unwritable
 from charloom.model.durable import flush, make_folder, replace_file
 from charloom.model.folder import WEIGHTS
 
@@ -64,9 +64,7 @@ def held(run: Path) -> Iterator[None]:
             f"{run}: another process is training this run; wait until it ends, or choose another"
         ) from None
     except OSError as error:
-        raise RunError(
-            f"{error.filename or run}: cannot be written ({error.strerror}); what was there before is kept"
-        ) from error
+        raise RunError(unwritable(run / CHECKPOINTS, error, "what was there before is kept")) from error
     try:
         yield
     finally:
@@ -168,9 +166,7 @@ def append(path: Path, record: Mapping[str, Any]) -> None:
         if new:
             flush(path.parent)
     except OSError as error:
-        raise RunError(
-            f"{path}: cannot be written ({error.strerror}); what was there before is kept"
-        ) from error
+        raise RunError(unwritable(path, error, "what was there before is kept")) from error
 
 
 def finite(value: Any) -> Any:

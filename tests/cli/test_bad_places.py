@@ -30,6 +30,28 @@ CASES = [
         environment={"https_proxy": "http://127.0.0.1:9", "CHARLOOM_DATA": ""},
     ),
 ]
+for kind, typed in {
+    "texts": "sample run --length 9 -n 2 --out {}.csv",
+    "a page": "report run --out {}.html",
+    "an export": "export run --to html --out {}.html",
+    "scores": "score run text.txt --html {}.html",
+    "a story": "play run --file {}.txt",
+}.items():
+    CASES.append(
+        Case(
+            f"{kind} into a folder that is not there",
+            typed.format("there/new"),
+            f"there/new.{ANY}: cannot be written (No such file or directory); make the folder there first",
+        )
+    )
+CASES.append(
+    Case(
+        "texts below a file",
+        "sample run --out text.txt/new.csv",
+        f"text.txt/new.csv{ANY}: cannot be written (Not a directory); "
+        "text.txt is no folder, so choose another",
+    )
+)
 BY_HAND = "or put the file as tinyshakespeare.txt into the folder that CHARLOOM_DATA names"
 LOOK = "look at the connection and try again, or put the file into the folder that CHARLOOM_DATA names"
 DOWNLOADS = {  # when it happens: what the server answers (status, the length it claims, body), the message
@@ -128,6 +150,16 @@ def test_a_read_only_folder(folder: Path) -> None:
         found.stderr.strip(),
     )
     assert list(locked.iterdir()) == []
+    found = subprocess.run(
+        [sys.executable, "-m", "charloom", "sample", "run", "--out", "locked/texts.csv"],
+        capture_output=True,
+        cwd=folder,
+        preexec_fn=without_override,
+        encoding="utf-8",
+        timeout=60,
+    )
+    assert found.returncode == 1
+    assert found.stderr.strip().endswith("(Permission denied); choose a folder that you may write to")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such limits on Windows")

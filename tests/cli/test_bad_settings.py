@@ -129,6 +129,12 @@ CASES = [
         2,
     ),
     Case(
+        "a temperature with a decimal comma",
+        "sample run --temperature 0,8",
+        "--temperature 0,8: is one number or two; write 0.8, or 0.0,8.0",
+        2,
+    ),
+    Case(
         "a length of 0",
         "sample run --length 0",
         "length is 0; it takes a whole number of at least 1 (it counts characters)",
@@ -188,3 +194,6 @@ def test_a_prompt_of_characters_never_seen_is_read_as_bytes(charloom, folder: Pa
     sample = json.loads(found.out)
     assert sample["prompt"] == "Ωμέγα"
     assert sample["characters"] == len(sample["text"])
+    assert (
+        found.err == "charloom: the model has never met Ω μ έ γ α of the prompt, and reads bytes for them\n"
+    )

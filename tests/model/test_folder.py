@@ -121,7 +121,8 @@ def test_a_failed_replacement_keeps_the_old(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(RunError) as caught:
         folder.write_weights(path, made(seed=1).weights, {})
     assert str(caught.value) == (
-        f"{path / folder.WEIGHTS}: cannot be written (No space left on device); what was there before is kept"
+        f"{path / folder.WEIGHTS}: cannot be written (No space left on device); make room; "
+        "what was there before is kept"
     )
     require_same(folder.read(path), made())
     assert not [file for file in path.iterdir() if file.name.startswith(".")]

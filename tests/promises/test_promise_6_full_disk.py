@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from charloom.cli import main
+from charloom.errors import mend
 from charloom.model import folder
 from charloom.training import checkpoint
 
@@ -52,6 +53,7 @@ def test_the_disk_refuses(
     told = capsys.readouterr().err.splitlines()[-1]
     assert told.startswith("charloom: run")
     assert os.strerror(reason) in told
+    assert mend(Path(file), OSError(reason, "")) in told
     assert "kept" in told
     folder.read(Path("run"))
     found, passed = checkpoint.latest(Path("run"))

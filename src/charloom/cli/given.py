@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from charloom.cli.model import visible
 from charloom.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from charloom.runtime.sample import Given
     from charloom.text.condition import Condition
 
+NAMED = 8  # characters that are told at most
 FARTHER = 2  # times the longest source that was learned; what is longer is told
 GIVEN = (
     click.option("--condition", metavar="VALUE", help="What the text is to be: a label, or NAME=VALUE,…"),
@@ -61,10 +63,23 @@ def tell(model: Model, given: Given) -> None:
     missing = [known.name for known in model.config.conditions if known.name not in given.condition]
     if missing:
         click.echo(f"charloom: {' and '.join(missing)} not given, so the text may be of any", err=True)
+    for what, text in (("prompt", given.prompt), ("source", given.source)):
+        tell_unknown(model, what, text)
     longest = model.provenance.get("longest_source", len(given.source))
     if len(given.source) > FARTHER * longest:
         told = f"the source has {len(given.source):,} characters, and the longest learned {longest:,}"
         click.echo(f"charloom: {told}; what comes of it is a guess", err=True)
+
+
+def tell_unknown(model: Model, what: str, text: str) -> None:
+    """Say on standard error which characters of a text the model has never met."""
+    if unknown := model.unknown(text):
+        more = f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
+        shown = visible(" ".join(unknown[:NAMED])) + more
+        them = "them" if unknown[1:] else "it"
+        click.echo(
+            f"charloom: the model has never met {shown} of the {what}, and reads bytes for {them}", err=True
+        )
 
 
 def asked(conditions: Sequence[Condition], text: str | None, arrays: Sequence[str]) -> dict[str, Any]:

@@ -47,8 +47,12 @@ def _pictured(character: str) -> str:
 
 
 def replaceable(out: Path, ending: str) -> None:
-    """Raises UsageError for a file that is there with another ending: it may be somebody's text."""
+    """Raises UsageError for a file that is there with another ending: it may be somebody's text; RunError
+    where nothing can be written.
+    """
     from charloom.errors import UsageError
+    from charloom.model.durable import require_place
 
     if out.is_file() and out.suffix.lower() != ending:
         raise UsageError(f"{out}: exists and does not end in {ending}; choose another --out")
+    require_place(out)

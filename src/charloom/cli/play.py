@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from charloom.cli.given import tell_unknown
 from charloom.cli.model import visible
 
 if TYPE_CHECKING:
@@ -67,6 +68,9 @@ class Story:
     """The text, its history, and what the model offers next."""
 
     def __init__(self, model: CharacterModel, path: Path, temperature: float, seed: int) -> None:
+        from charloom.model.durable import require_place
+
+        require_place(path)
         self.path = path
         self._model = model
         self._temperature = model.settings(temperature=temperature).temperature
@@ -100,6 +104,7 @@ class Story:
         elif line == "":
             self._write(STRETCH, sentence=True)
         elif not name.startswith("/"):
+            tell_unknown(self._model.model, "text", line)
             self._add(line)
         elif name == "/run":
             self._write(int(argument) if argument.isdigit() and int(argument) else STRETCH)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,6 +27,8 @@ Examples:
   charloom sample --condition Sports                of the kind that you ask for
   charloom sample --match "[A-Z][a-z]+, [0-9]{2}"   in a form that you prescribe
 """
+
+DECIMAL_COMMA = re.compile(r"\d,\d+")  # as in 0,8
 
 SECTIONS = {
     "Where it begins and ends": "--prompt --prompt-file --length --stop --ignore-eos -n",
@@ -74,7 +77,11 @@ SECTIONS = {
 @click.option("--stop", multiple=True, metavar="S", help="End before this text; may be given several times.")
 @click.option("--ban", metavar="CHARS", help="Characters that must not appear, such as 0123456789.")
 @click.option("--only", metavar="CHARS", help="No characters but these.")
-@click.option("--match", metavar="REGEX", help="The whole text matches this regular expression.")
+@click.option(
+    "--match",
+    metavar="REGEX",
+    help="What is written, all of it, matches this regular expression; the prompt stands before it.",
+)
 @click.option("--best-of", type=int, metavar="K", help="Write K texts and keep the likeliest.")
 @click.option("--ignore-eos", is_flag=True, help="Go on where the model would end.")
 @click.option(
@@ -95,7 +102,7 @@ SECTIONS = {
     "--novel",
     type=click.IntRange(1),
     metavar="N",
-    help="Never copy N characters in a row from the training text.",
+    help="Never copy N characters in a row from the training text; not with --match.",
 )
 @click.option(
     "--out",
@@ -257,8 +264,12 @@ def _shown(text: str) -> str:
 
 
 def _numbers(text: str | None) -> list[float]:
+    """Temperatures; two whole numbers may be one with a decimal comma, so that is asked and not guessed."""
     from charloom.errors import UsageError
 
+    if text is not None and DECIMAL_COMMA.fullmatch(text):
+        one, two = text.replace(",", "."), text.replace(",", ".0,") + ".0"
+        raise UsageError(f"--temperature {text}: is one number or two; write {one}, or {two}")
     try:
         return [float(part) for part in text.split(",")] if text is not None else []
     except ValueError:

@@ -64,12 +64,17 @@ def command(
     what the model expected), its bits a character, and the line. Each starts from a fresh state.
     Without MODEL it is the newest run's; - is standard input.
     """
+    from pathlib import Path
+
     from charloom.cli.model import open_model
     from charloom.errors import UsageError
+    from charloom.model.durable import require_place
     from charloom.verdict import is_table
 
     if page is not None and as_json:
         raise UsageError("--html and --json exclude each other; leave one of them out")
+    if page is not None:
+        require_place(Path(page))
     share, bits = _threshold(above)
     for name in filter(is_table, files):
         told = "its rows are read as lines of text; eval and classify read its columns"

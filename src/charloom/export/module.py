@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from charloom.errors import RunError
+from charloom.errors import RunError, unwritable
 from charloom.export.bundle import asset, bundle
 from charloom.export.precision import Precision, weights
 from charloom.model.durable import replace_file
@@ -35,7 +35,7 @@ def write(model: Model, source: Path, out: Path, precision: Precision) -> int:
         for name in COPIED:
             shutil.copyfile(source / name, out / name)
     except OSError as error:
-        raise RunError(f"{out}: cannot be written ({error.strerror}); choose another --out") from error
+        raise RunError(unwritable(out, error)) from error
     for name, data in content.items():
         replace_file(out / name, data)
     return sum(path.stat().st_size for path in map(out.joinpath, (*content, *COPIED)))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from pathlib import Path
 
-from charloom.errors import RunError
+from charloom.errors import RunError, unwritable
 
 
 def write(path: Path, content: bytes) -> None:
@@ -29,9 +30,17 @@ def replace_file(path: Path, content: bytes) -> None:
         flush(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise RunError(
-            f"{path}: cannot be written ({error.strerror or error}); what was there before is kept"
-        ) from error
+        raise RunError(unwritable(path, error, "what was there before is kept")) from error
+
+
+def require_place(path: Path) -> None:
+    """Raises RunError where no file can be put at `path`: asked before anything long is begun."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise RunError(unwritable(path, error)) from error
 
 
 def make_folder(folder: Path) -> None:

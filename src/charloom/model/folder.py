@@ -60,11 +60,20 @@ class Model:
 
     def encode(self, text: str) -> Ids:
         """Ids (n,) of a text, brought into the form that the training text was brought into."""
-        if self.provenance.get("normalize") == "nfc" and self.vocabulary.unit == "char":
-            from charloom.text.decoding import normalised  # loads what only reading files needs
+        return self.vocabulary.encode(self._formed(text))
 
-            text = normalised(text, DataConfig())
-        return self.vocabulary.encode(text)
+    def unknown(self, text: str) -> list[str]:
+        """The characters of a text that the model has never met and reads as bytes, each once."""
+        if self.vocabulary.unit == "byte":
+            return []
+        return [each for each in dict.fromkeys(self._formed(text)) if each not in self.vocabulary.places]
+
+    def _formed(self, text: str) -> str:
+        if self.provenance.get("normalize") != "nfc" or self.vocabulary.unit != "char":
+            return text
+        from charloom.text.decoding import normalised  # loads what only reading files needs
+
+        return normalised(text, DataConfig())
 
 
 def create(

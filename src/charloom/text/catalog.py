@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from charloom.errors import DataError, DownloadError
+from charloom.errors import DataError, DownloadError, unwritable
 from charloom.text import cache
 from charloom.text.config import Progress, Report
 
@@ -209,7 +209,7 @@ def _fetch(file: File, progress: Report, base: str) -> Path:
             raise DownloadError(f"{base}/{file.remote}: {problem}; try again, or {_by_hand(file)}")
         partial.replace(path)
     except OSError as error:
-        raise DownloadError(f"{path}: cannot be written ({error.strerror}); set CHARLOOM_CACHE") from error
+        raise DownloadError(unwritable(path, error, "or set CHARLOOM_CACHE to another folder")) from error
     finally:
         partial.unlink(missing_ok=True)
     return path

@@ -28,7 +28,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from charloom.errors import DataError, ModelError, UsageError
+from charloom.errors import DataError, ModelError, UsageError, mend
 from charloom.text import arrays, cache
 from charloom.text.condition import Condition
 from charloom.text.config import DataConfig, Progress, Report
@@ -115,9 +115,9 @@ def prepare(
         finally:
             shutil.rmtree(spool, ignore_errors=True)
     except OSError as error:
+        path = Path(error.filename or root)
         raise DataError(
-            f"{error.filename or root}: {error.strerror or error}; make room, "
-            "or set CHARLOOM_CACHE to another folder"
+            f"{path}: {error.strerror or error}; {mend(path, error)}, or set CHARLOOM_CACHE to another folder"
         ) from error
 
 

@@ -27,7 +27,7 @@ from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from charloom.errors import CharloomError, RunError
+from charloom.errors import CharloomError, RunError, unwritable
 from charloom.model.durable import flush, make_folder, write
 from charloom.model.folder import read_json, to_json
 from charloom.training.ranks import Ranks
@@ -72,9 +72,7 @@ def save(run: Path, checkpoint: Checkpoint) -> Path:
         flush(folder)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise RunError(
-            f"{final}: cannot be written ({error.strerror or error}); the last checkpoint is kept"
-        ) from error
+        raise RunError(unwritable(final, error, "the last checkpoint is kept")) from error
     shutil.rmtree(previous, ignore_errors=True)
     _drop_old(run)
     return final
