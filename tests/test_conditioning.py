@@ -28,6 +28,7 @@ from charloom.runtime.sample import Given
 from charloom.text.condition import slices, vector, width
 from charloom.training.network import Network
 from conditioned import IMAGE, KIND, KINDS, SPECIALS, TRANSLATES, YEAR, model
+from typed import here
 
 PROMPT = "the rain in "
 
@@ -244,6 +245,17 @@ def test_from_a_table_to_a_model_that_translates_by_label(tmp_path: Path) -> Non
     sources = [es for es, _ in PAIRS]
     assert made.translate(sources, condition="small") == [en for _, en in PAIRS]
     assert made.translate(sources, condition="large") == [en.upper() for _, en in PAIRS]
+    texts, asked = ["one", "TWO", "two"], {"source": ["uno", "dos", "dos"]}
+    assert [found.label for found in made.classify(texts, **asked)] == ["small", "large", "small"]
+    with pytest.raises(UsageError, match="the model writes what belongs to a source"):
+        list(made.classify(texts))
+    told = here("classify", "run", "pairs.csv", folder=tmp_path)
+    assert (told.code, len(told.out.splitlines())) == (0, 80)
+    assert told.err.startswith("charloom: 80 of 80 right, ")
+    (tmp_path / "lines.txt").write_text("one\n", encoding="utf-8")
+    told = here("classify", "run", "lines.txt", folder=tmp_path)
+    mend = "is no table, and the model needs a source for each text; give a table"
+    assert (told.code, told.err) == (1, f"charloom: lines.txt: {mend}\n")
     samples = [
         json.loads(line) for line in (tmp_path / "run" / "samples.jsonl").read_text("utf-8").splitlines()
     ]

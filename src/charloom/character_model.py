@@ -121,14 +121,17 @@ class CharacterModel:
         given = Given("", {**(condition or {}), names[0]: array})
         return next(self._likeliest([given], options)).text
 
-    def classify(self, texts: Iterable[str], *, condition: str = "") -> Iterator[Classified]:
+    def classify(
+        self, texts: Iterable[str], *, condition: str = "", source: str | Iterable[str] = ""
+    ) -> Iterator[Classified]:
         """The probability of each label for each text, by Bayes' rule; see `charloom.insight.classify`.
 
-        `condition` names one where the model has several. Raises UsageError where it has no labels.
+        `condition` names one where the model has several; `source`, where it translates, is what the texts
+        belong to: one for all, or one for each. Raises UsageError where it has no labels.
         """
         if isinstance(texts, str):
             raise UsageError("classify takes a list of texts; put brackets around the one")
-        return classify.classify(self.generator, texts, condition)
+        return classify.classify(self.generator, texts, condition, source=source)
 
     def _likeliest(self, given: Sequence[Given], options: Mapping[str, Any]) -> Iterator[Sample]:
         longest = max((len(each.source) for each in given), default=0)

@@ -87,10 +87,12 @@ def other_text(
     Raises DataError as `prepare` does.
     """
     vocabulary, provenance = model.vocabulary, model.provenance
+    tables = any(map(is_table, files))
+    if vocabulary.sep is not None and not tables:
+        raise DataError(f"{files[0]}: is no table, and the model needs a source for each text; give a table")
     is_run = (path / runs.CONFIG).is_file()
     data = settings.resolve(file=path / runs.CONFIG).build("data") if is_run else DataConfig()
     mode = provenance.get("documents")
-    tables = any(map(is_table, files))
     data = replace(
         data,
         unit=vocabulary.unit,
@@ -101,8 +103,6 @@ def other_text(
         **({} if labelled else {"condition": (NONE,)}),
         **({"text": tuple(columns.split(","))} if columns else {}),
     )
-    if vocabulary.sep is not None and not tables:
-        raise DataError(f"{files[0]}: is no table, and the model needs a source for each text; give a table")
     corpus = corpus_room.prepare(
         files,
         data,

@@ -36,9 +36,9 @@ def command(model: str, files: tuple[str, ...], columns: str, condition: str, as
 
     loaded = open_model(model)
     name = condition_of(loaded.generator, condition).name
-    texts, known = _texts(loaded, files, columns, name)
+    texts, sources, known = _texts(loaded, files, columns, name)
     right = counted = 0
-    for found, label in zip(loaded.classify(texts, condition=name), known, strict=False):
+    for found, label in zip(loaded.classify(texts, condition=name, source=sources), known, strict=False):
         _show(found, label, as_json)
         if label:
             counted += 1
@@ -49,16 +49,17 @@ def command(model: str, files: tuple[str, ...], columns: str, condition: str, as
 
 def _texts(
     model: CharacterModel, files: tuple[str, ...], columns: str, name: str
-) -> tuple[Iterable[str], Iterable[str | None]]:
-    """The texts, and the label of each where it is known."""
+) -> tuple[Iterable[str], Iterable[str], Iterable[str | None]]:
+    """The texts, the source of each (empty where there are none), and its label where it is known."""
     from itertools import repeat
 
     from charloom import verdict
     from charloom.cli.bar import Bar
 
     assert model.path is not None
-    if files and not any(map(verdict.is_table, files)):
-        return _lines(model, files), repeat(None)
+    translates = model.model.vocabulary.sep is not None  # a line has no source, which `other_text` says
+    if files and not translates and not any(map(verdict.is_table, files)):
+        return _lines(model, files), repeat(""), repeat(None)
     with Bar() as bar:
         if files:
             try:
@@ -71,9 +72,9 @@ def _texts(
             text = verdict.own_text(model.path, model.model, "test", progress=bar.read)
     conditions = model.model.config.conditions
     if not text.part.labels.shape[1]:
-        return text.part.texts(), repeat(None)
-    documents = range(len(text.part.labels))
-    return text.part.texts(), (text.part.condition(conditions, i).get(name) for i in documents)
+        return text.part.texts(), text.part.sources(), repeat(None)
+    labels = (text.part.condition(conditions, i).get(name) for i in range(len(text.part.labels)))
+    return text.part.texts(), text.part.sources(), labels
 
 
 def _lines(model: CharacterModel, files: Iterable[str]) -> Iterator[str]:

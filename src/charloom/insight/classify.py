@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
 
 import numpy as np
 
 from charloom.errors import UsageError
 from charloom.runtime.generator import BATCH, Generator
+from charloom.runtime.sample import Given
 from charloom.text.condition import Condition
 
 
@@ -32,28 +33,32 @@ class Classified:
         return next(iter(self.probabilities))
 
 
-def classify(generator: Generator, texts: Iterable[str], name: str = "") -> Iterator[Classified]:
+def classify(
+    generator: Generator, texts: Iterable[str], name: str = "", *, source: str | Iterable[str] = ""
+) -> Iterator[Classified]:
     """Each of `texts`, in order, some at a time. `name` is the condition's, where there are several.
 
-    Each label costs one reading of the text. Raises UsageError where there is no such condition.
+    `source` is what the texts belong to, one for all or one for each, where the model translates. Each label
+    costs one reading of the source and of the text. Raises UsageError where there is no such condition, and
+    for a source too much or too few.
     """
     condition = condition_of(generator, name)
     model = generator.model
     eos = np.array([] if model.vocabulary.eos is None else [model.vocabulary.eos], np.int32)
     shares = np.array(condition.counts, np.float64)
     prior = np.log(np.maximum(shares, 1) / np.maximum(shares, 1).sum())
-    starts = [generator.prime(condition={condition.name: value}) for value in condition.values]
-    texts = iter(texts)
-    while group := list(islice(texts, BATCH)):
-        ids = [np.concatenate((model.encode(text), eos)) for text in group]
-        likely = np.empty((len(group), len(starts)))
-        for column, start in enumerate(starts):
-            scores = generator.score(ids, starts=[start] * len(ids))
+    pairs = zip(texts, repeat(source) if isinstance(source, str) else source, strict=False)
+    while group := list(islice(pairs, BATCH)):
+        ids = [np.concatenate((model.encode(text), eos)) for text, _ in group]
+        likely = np.empty((len(group), len(condition.values)))
+        for column, value in enumerate(condition.values):
+            given = [Given("", {condition.name: value}, before) for _, before in group]
+            scores = generator.score(ids, starts=generator.prime_many(given))
             likely[:, column] = [score.log_probabilities.sum(dtype=np.float64) for score in scores]
         joint = likely + prior
         chances = np.exp(joint - joint.max(axis=1, keepdims=True))
         chances /= chances.sum(axis=1, keepdims=True)
-        for text, row in zip(group, chances, strict=True):
+        for (text, _), row in zip(group, chances, strict=True):
             order = np.argsort(-row, kind="stable")
             yield Classified(text, {condition.values[i]: float(row[i]) for i in order})
 
