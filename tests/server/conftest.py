@@ -33,7 +33,7 @@ from charloom.text.vocabulary import Vocabulary
 LETTERS = "etaoin shrdlu\n.,'ABCmwfgypbvkxjqz-0123456789é"
 PATIENCE = 60.0  # seconds: how long anything may take on a busy machine
 FOR_EVER = 1_000_000_000  # characters: no text of a test comes to this end
-LONG = ("--set", f"serve.tokens={FOR_EVER}")
+LONG = ("--set", f"serve.tokens={FOR_EVER}", "--set", "serve.stall_seconds=86400")  # `writers` read nothing
 
 
 def build(

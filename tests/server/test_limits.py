@@ -103,7 +103,7 @@ def test_head(small: Running) -> None:
 
 
 def test_streams_queue_and_requests(serve: Callable[..., Running]) -> None:
-    limits = {"requests": 4, "bodies": 700, "body": 300, "told_at_once": 30}
+    limits = {"requests": 4, "bodies": 700, "body": 300, "told_at_once": 30, "arrival_seconds": 86_400}
     flags = [part for name, most in limits.items() for part in ("--set", f"serve.{name}={most}")]
     server = serve("--streams", "2", "--queue", "1", *flags, *LONG)
     short = {"prompt": "a", "max_tokens": 1}
@@ -118,10 +118,8 @@ def test_streams_queue_and_requests(serve: Callable[..., Running]) -> None:
         assert (over.status_code, over.json()["error"]["code"]) == (429, "told_at_once_limit")
         with server.writers(1):
             server.writing(2)
-            begun = time.monotonic()
-            over = server.complete(**short, n=2)
+            over = server.complete(**short, n=2)  # refused at once: no place ever becomes free
             assert over.headers["retry-after"] == "1"
-            assert time.monotonic() - begun < 30
     server.writing(0)
     with server.writers(1), server.socket() as first, server.socket() as second:
         head = b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 300\r\n\r\n"
@@ -164,8 +162,8 @@ def test_connections(serve: Callable[..., Running]) -> None:
 
 @pytest.fixture(scope="module")
 def hasty(model: Path) -> Iterator[Running]:
-    seconds = ("arrival_seconds=1", "request_seconds=2", "stall_seconds=1")
-    with serving(model, *(part for each in seconds for part in ("--set", f"serve.{each}")), *LONG) as running:
+    seconds = ("arrival_seconds=3", "request_seconds=2", "stall_seconds=1")
+    with serving(model, *LONG, *(part for each in seconds for part in ("--set", f"serve.{each}"))) as running:
         yield running
 
 
@@ -179,25 +177,24 @@ def received(connection: socket.socket, ending: bytes) -> bytes:
 
 def test_arrival_seconds(hasty: Running) -> None:
     request = hasty.request(COMPLETIONS, {"prompt": "a", "max_tokens": 3})
-    for cut in (10, len(request) - 5):  # in its headers, in its body
-        with hasty.socket() as in_time:
-            in_time.sendall(request[:cut])
-            time.sleep(0.3)
-            in_time.sendall(request[cut:])
-            assert b" 200 " in received(in_time, b"}}")
-        with hasty.socket() as late:
-            late.sendall(request[:cut])
-            answer = received(late, b"arrival_seconds")
-            assert b" 408 " in answer
-            while late.recv(1000):  # what is left of the body
-                pass
-    with hasty.socket() as silent:
-        assert silent.recv(1) == b""
-    with hasty.socket() as second_of_two:
+    with contextlib.ExitStack() as stack:
+        silent, headers, body, second_of_two = late = [stack.enter_context(hasty.socket()) for _ in range(4)]
+        headers.sendall(request[:10])
+        body.sendall(request[:-5])
         second_of_two.sendall(request)
         assert b" 200 " in received(second_of_two, b"}}")  # a completion ends with its usage
         second_of_two.sendall(request[:10])
-        assert b" 408 " in received(second_of_two, b"arrival_seconds")
+        for cut in (10, len(request) - 5):
+            with hasty.socket() as in_time:
+                in_time.sendall(request[:cut])
+                time.sleep(0.3)
+                in_time.sendall(request[cut:])
+                assert b" 200 " in received(in_time, b"}}")
+        assert silent.recv(1) == b""
+        for each in late[1:]:
+            assert b" 408 " in received(each, b"arrival_seconds")
+            while each.recv(1000):  # what is left of the body
+                pass
 
 
 def test_a_trickle_is_no_arrival(hasty: Running) -> None:
@@ -229,10 +226,9 @@ def test_stall_seconds(hasty: Running) -> None:
             while stalled.recv(2**20):
                 pass
     with hasty.writers(1) as (slow,):
-        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        for _ in range(20):
-            assert slow.recv(1000)
-            time.sleep(0.05)
+        for _ in range(20):  # twice as long as whoever takes nothing may stay
+            assert slow.recv(2**16)
+            time.sleep(0.1)
 
 
 def test_every_limit_is_tested() -> None:

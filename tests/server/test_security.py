@@ -11,7 +11,7 @@ import pytest
 
 from charloom.model import folder
 
-from .conftest import LONG, Running, build, serving
+from .conftest import Running, build, serving
 
 Serve = Callable[..., Running]
 ROUTES = ("/v1/models", "/v1/models/verses", "/metrics", "/docs", "/docs/style.css", "/openapi.json",
@@ -198,4 +198,3 @@ def test_a_model_without_a_beginning_wants_a_prompt(serve: Serve, tmp_path: Path
     assert server.get("/v1/models").json()["data"][0]["id"] == "a & b"
     assert "a &amp; b" in server.get("/docs").text
     assert json.loads(server.lines("/v1/models")[0])["path"] == "/v1/models"
-    assert LONG

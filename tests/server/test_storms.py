@@ -31,17 +31,8 @@ STAGES = ("waiting", "reading", "running")
 def coast(model: Path) -> Iterator[Running]:
     """A small server in the way of storms."""
     room_for(8192)
-    flags = [
-        "--streams",
-        "8",
-        "--queue",
-        "8",
-        "--set",
-        "serve.arrival_seconds=2",
-        "--set",
-        "serve.stall_seconds=2",
-    ]
-    with serving(model, *flags, *LONG) as running:
+    short = ("--set", "serve.arrival_seconds=2", "--set", "serve.stall_seconds=2")
+    with serving(model, "--streams", "8", "--queue", "8", *LONG, *short) as running:
         yield running
 
 

@@ -15,6 +15,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from charloom.server.limits import Limits
 from charloom.server.refusal import Refusal
 
+MOST_IDLE = 32_767  # seconds; Linux takes no more
+
 
 def connection(limits: Limits) -> type[HttpToolsProtocol]:
     """The class of connections under these limits, as uvicorn wants it."""
@@ -104,7 +106,7 @@ def _watch(transport: asyncio.Transport, seconds: float) -> None:
         return
     found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in (
-        ("TCP_KEEPIDLE", max(1, int(seconds / 2))),
+        ("TCP_KEEPIDLE", max(1, min(int(seconds / 2), MOST_IDLE))),
         ("TCP_KEEPINTVL", max(1, int(seconds / 6))),
         ("TCP_KEEPCNT", 3),
         ("TCP_USER_TIMEOUT", int(1000 * seconds)),
