@@ -1,7 +1,6 @@
 """Reports on two models: one that knows its text by heart, and one that has learned from it."""
 
 import json
-import os
 import re
 import shlex
 import shutil
@@ -16,11 +15,11 @@ from charloom.cli.events import writing
 from charloom.errors import RunError
 from charloom.insight.report import Report, by_heart, sentences
 from charloom.insight.score import score
+from in_browser import chromium
 from typed import here
 
 WITHIN = """[...document.querySelectorAll(".text span")].every(span => [...span.getClientRects()].every(
     line => line.right <= span.closest(".text").getBoundingClientRect().right))"""
-CHROMIUM = Path("/usr/bin/chromium")
 POEM = """\
 I met a traveller from an antique land,
 Who said: Two vast and trunkless legs of stone
@@ -214,16 +213,10 @@ def test_runs_side_by_side(reports, healthy, folder, tmp_path):
     assert reporting.verdicts([(str(healthy), models[0][1]), (str(folder / "poem"), models[1][1])])
 
 
-@pytest.mark.skipif(not CHROMIUM.exists() and os.environ.get("CI") != "true", reason="no Chromium here")
-@pytest.mark.parametrize("width", [1200, 390])
-def test_the_page_opens_in_a_browser(reports, tmp_path, width):
-    from playwright.sync_api import sync_playwright
-
+def test_the_page_opens_in_a_browser(reports, tmp_path):
     path = reporting.written([reports["healthy"]], [], tmp_path / "page.html")
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=flags)
-        page = browser.new_page(viewport={"width": width, "height": 900})
+    with chromium() as browser:
+        page = browser.new_page()
         asked: list[str] = []
         troubles: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
@@ -234,14 +227,15 @@ def test_the_page_opens_in_a_browser(reports, tmp_path, width):
         assert troubles == []
         assert page.locator("p.lead").count() == 3
         assert page.locator("p.lead").first.is_visible()
-        for svg in page.locator("svg").all():
-            box = svg.bounding_box()
-            assert box is not None
-            assert box["width"] > 250
-            assert box["x"] + box["width"] <= width
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert page.evaluate(WITHIN), "text hangs out of its box"
+        for width in (1200, 390):
+            page.set_viewport_size({"width": width, "height": 900})
+            for svg in page.locator("svg").all():
+                box = svg.bounding_box()
+                assert box is not None
+                assert box["width"] > 250
+                assert box["x"] + box["width"] <= width
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.evaluate(WITHIN), "text hangs out of its box"
         paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
         page.emulate_media(color_scheme="dark")
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") != paper
-        browser.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import runpy
 import subprocess
@@ -11,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from in_browser import chromium
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-CHROMIUM = Path("/usr/bin/chromium")
 REFERENCE = runpy.run_path(str(DOCS / "reference.py"))
 HOUSE = runpy.run_path(str(DOCS / "house.py"))
 
@@ -56,25 +56,19 @@ def test_every_page_can_be_reached(site: Path) -> None:
     assert not [page for page in pages if f'href="{page.as_posix()}"' not in index and page.stem != "index"]
 
 
-@pytest.mark.skipif(not CHROMIUM.exists() and os.environ.get("CI") != "true", reason="no Chromium here")
-@pytest.mark.parametrize("width", [390, 1280])
-def test_pages_fit_a_phone_and_a_desk_and_fetch_nothing(site: Path, width: int) -> None:
-    from playwright.sync_api import sync_playwright
-
+def test_pages_fit_a_phone_and_a_desk_and_fetch_nothing(site: Path) -> None:
     pages = ["index", "how-it-works", "mathematics", "guides/coming", "reference/configuration"]
-    with sync_playwright() as play:
-        browser = play.chromium.launch(
-            executable_path=CHROMIUM, args=["--headless", "--no-sandbox", "--disable-gpu"]
-        )
-        page = browser.new_page(viewport={"width": width, "height": 900})
+    with chromium() as browser:
+        page = browser.new_page()
         outside: list[str] = []
         page.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else outside.append(r.url))
         for name in pages:
             page.goto((site / f"{name}.html").as_uri())
-            assert page.locator("h1").first.is_visible()
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+            for width in (390, 1280):
+                page.set_viewport_size({"width": width, "height": 900})
+                assert page.locator("h1").first.is_visible()
+                assert page.evaluate("document.documentElement.scrollWidth") <= width, name
         assert page.locator("math").count() == 0
         page.goto((site / "mathematics.html").as_uri())
         assert page.locator("math").count() > 30
         assert outside == []
-        browser.close()

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable
 
-import pytest
+from playwright.sync_api import expect
+
+from in_browser import chromium
 
 from .conftest import Expected, Running
 
 
 def test_the_page_runs_the_model_that_is_served(serve: Callable[..., Running], expected: Expected) -> None:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("chromium is not installed, and the page is tested in it: apt-get install chromium")
-        pytest.skip("chromium is not installed: apt-get install chromium")
-    from playwright.sync_api import expect, sync_playwright
-
     server = serve("--host", "0.0.0.0")
     complaints: list[str] = []
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
+    with chromium() as browser:
         page = browser.new_page()
         page.on(
             "console", lambda message: complaints.append(message.text) if message.type == "error" else None
@@ -37,5 +28,4 @@ def test_the_page_runs_the_model_that_is_served(serve: Callable[..., Running], e
         assert page.locator("#text").input_value() == expected("", length=40)
         assert page.title() == "verses"
         assert server.key not in page.url
-        browser.close()
     assert complaints == []

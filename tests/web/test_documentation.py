@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from in_browser import LOADED
 from playwright.sync_api import Page, expect
 
 from charloom.export.bundle import WEB
@@ -16,6 +15,7 @@ from charloom.model.folder import Model
 from charloom.runtime.generator import Generator
 from charloom.runtime.options import SamplerConfig
 from charloom.text.condition import Condition
+from in_browser import LOADED
 
 CLASS = Condition(name="class", kind="label", values=("Sports", "World"), counts=(1, 1))
 TRANSLATES = ("<bos>", "<eos>", "<sep>", "<byte>")

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from in_browser import ask, generated
 from playwright.sync_api import Error, Page
 
 from charloom.model.folder import Model
@@ -18,6 +17,7 @@ from charloom.runtime.generator import Generator
 from charloom.runtime.options import SamplerConfig
 from charloom.text.condition import Condition
 from charloom.text.vocabulary import Vocabulary
+from in_browser import ask, generated
 
 VECTORS = json.loads(
     (Path(__file__).parents[1] / "runtime" / "draw_vectors.json").read_text(encoding="utf-8")

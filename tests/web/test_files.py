@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from in_browser import ask
 from playwright.sync_api import Error, Page
 
 from charloom.export.precision import SCALE
 from charloom.model.folder import Model
 from charloom.runtime.generator import Generator
+from in_browser import ask
 
 TEXT = 'the rain\n"is heavy" (and cold) é 😀 to.'
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from in_browser import settle, write
 from playwright.sync_api import Page, expect
 
 from charloom.model.folder import Model
 from charloom.runtime.generator import Generator
+from in_browser import settle, write
 
 Open = Callable[..., Page]
 MakeFolder = Callable[..., tuple[Path, Model]]

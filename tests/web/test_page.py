@@ -7,13 +7,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from in_browser import finish, settle, write
 from playwright.sync_api import Page, expect
 
 from charloom.model.folder import Model
 from charloom.runtime.generator import Generator
 from charloom.runtime.options import SamplerConfig
 from charloom.text.condition import Condition
+from in_browser import finish, settle, write
 
 Open = Callable[..., Page]
 MakeFolder = Callable[..., tuple[Path, Model]]

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from in_browser import finish, settle
 from playwright.sync_api import Page, expect
 
 from charloom.model.folder import Model
 from charloom.runtime.generator import Generator
+from in_browser import finish, settle
 
 Open = Callable[..., Page]
 MakeFolder = Callable[..., tuple[Path, Model]]
