@@ -195,23 +195,21 @@ def _training(
         )
 
     corpus = ranks.one_first(prepared) if ranks else prepared()
-    if ranks:
-        ranks.require_same("text", corpus.provenance["corpora"])
-    if resume and begun and leads:
-        from charloom.verdict import require_same
-
-        require_same(resume, begun, corpus)
-    from charloom import reporting
+    from charloom import reporting, verdict
     from charloom.training import auto, checkpoint, layout
     from charloom.training.events import Evaluated, Finished, SampleDue, Warned
     from charloom.training.loop import Trainer
+    from charloom.training.ranks import Ranks
 
+    ranks = ranks or Ranks()
+    ranks.require_same("text", corpus.provenance["corpora"])
+    if resume and begun and leads:
+        verdict.require_same(resume, begun, corpus)
     train_config = settings.build("train")
     choice = auto.Choice({}, {})
     if leads and not lesson and not resume:
         choice = auto.choose(corpus, train_config, _known(settings))
-    if ranks:
-        choice = auto.Choice(*ranks.share([choice.values, choice.reasons]))
+    choice = auto.Choice(*ranks.share([choice.values, choice.reasons]))
     model_config = settings.build("model", choice.values.get("model"))
     train_config = settings.build("train", choice.values.get("train"))
     if layout.name(corpus, train_config) == "documents":
@@ -237,8 +235,7 @@ def _training(
                 raise RunError(
                     f"{run}: no whole checkpoint to resume from; {'; '.join(passed) or 'train it anew'}"
                 )
-            found = checkpoint.shared(found, ranks) if ranks else found
-            assert found is not None
+            found = checkpoint.shared(found, ranks)
             if wanted.restarted and found.facts.get("job") == job.name:
                 more = False  # what this job wrote has it already
             warnings = passed + trainer.restore(found, more=more)
@@ -262,7 +259,7 @@ def _training(
             new = not (out and out.exists())
             run = runs.publish(run, out, corpus.name)
             held.enter_context(runs.held(run))
-        run = trainer.run = Path(ranks.share(str(run))) if ranks else run
+        run = trainer.run = Path(ranks.share(str(run)))
         yield Prepared(run, corpus, model_config, train_config, choice.reasons)
         yield from map(Warned, warnings)
         if leads:
@@ -309,7 +306,7 @@ def _draw(config: ModelConfig, corpus: Corpus, weights: Weights, seed: int, step
 
 
 def _of_document(corpus: Corpus, step: int) -> tuple[dict[str, Any], str]:
-    part = corpus.validation if corpus.validation.characters else corpus.train
+    part = corpus.shown
     assert part.documents is not None
     document = int(np.random.default_rng(step).integers(len(part.documents) - 1))
     return part.condition(corpus.conditions, document), part.source(document)

@@ -173,8 +173,7 @@ def writing(event: api.Prepared) -> str:
     vocabulary, corpus = event.corpus.vocabulary, event.corpus
     given = ""
     if vocabulary.sep is not None:
-        part = corpus.validation if corpus.validation.characters else corpus.train
-        given = f" --source {shlex.quote(' '.join(next(part.sources(1)).split())[:SHOWN])}"
+        given = f" --source {shlex.quote(' '.join(next(corpus.shown.sources(1)).split())[:SHOWN])}"
     elif vocabulary.bos is None:
         given = f" --prompt {shlex.quote(beginning(vocabulary))}"
     return f"charloom sample {event.run}{given}"

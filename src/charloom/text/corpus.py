@@ -69,6 +69,11 @@ class Corpus:
     provenance: Mapping[str, Any]
     folder: Path
 
+    @property
+    def shown(self) -> Part:
+        """The part that examples are taken from: what was not trained on, where anything was held out."""
+        return self.validation if self.validation.characters else self.train
+
 
 def prepare(
     corpora: Sequence[str | Path] = (),

@@ -178,14 +178,13 @@ class Lanes:
 
     def batch(self, step: int) -> Batch:
         """Every head's next window."""
-        places = self._starts[:, None] + step * self._window + np.arange(self._window + 1)  # (B, T + 1)
+        heads = (self._starts + step * self._window) % len(self._ids)  # (B,)
         drawn = np.random.Generator(np.random.Philox(key=(self._seed, step))).random(self._lanes)
         fresh = (drawn < self._restarts) | (step == 0)
         if self._ends is not None:
-            places %= len(self._ids)
-            back = places[:, 0] - self._begins[np.searchsorted(self._ends, places[:, 0], side="right")]
-            places -= np.where(fresh & (back < self._window), back, 0)[:, None]
-        read = self.read(places % len(self._ids))
+            back = heads - self._begins[np.searchsorted(self._ends, heads, side="right")]
+            heads -= np.where(fresh & (back < self._window), back, 0)
+        read = self.read((heads[:, None] + np.arange(self._window + 1)) % len(self._ids))  # (B, T + 1)
         if self._bos is not None:
             read[fresh, 0] = self._bos
         return Batch(read[:, :-1], read[:, 1:], fresh)
