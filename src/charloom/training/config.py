@@ -45,7 +45,7 @@ class TrainConfig:
     clip: float = 1.0  # the gradient's norm: recurrent gradients are heavy-tailed
     warmup: float = 0.02  # share of the budget until the full rate: Adam's second moments settle first
     decay: bool = True  # straight down to zero at the budget's end: half a cosine was 0.01 nats worse
-    restarts: float = 0.03  # share of lanes that begin anew at a step, so that cold starts are learned
+    restarts: float = 0.1  # share of lanes that begin anew at a step: cold starts are learned (docs/log.md)
     unconditional: float = 0.1  # share of conditions left unknown, so that the model also writes without one
     evaluate_steps: int = 0  # steps between held-out evaluations; 0 means twenty of them in the budget
     evaluate_characters: int = 0  # of the validation part, evenly spread; 0: a thousand a second of budget

@@ -124,7 +124,8 @@ class Network(nn.Module):
     def initialise(self, generator: torch.Generator) -> None:
         """Draw the first weights.
 
-        Recurrent weights as torch draws them, uniform within 1/√H; the forget gate's bias at one; the
+        Recurrent weights as torch draws them, uniform within 1/√H; what a character's E numbers add to a gate
+        with unit variance (LeCun et al., "Efficient BackProp", 1998); the forget gate's bias at one; the
         output at zero, so that the first loss is that of the uniform distribution, ln V.
         """
         if self.config.embedding:
@@ -138,6 +139,8 @@ class Network(nn.Module):
                 parameter.uniform_(-bound, bound, generator=generator)
             if self.config.cell == "lstm":
                 cast(Layer, layer).bias_hidden[self.config.hidden : 2 * self.config.hidden] += FORGET_BIAS
+        if self.config.embedding:
+            cast(Layer, self.layers[0]).weight_input.mul_(math.sqrt(3 / self.config.embedding) / bound)
         self.output.weight.zero_()
         self.output.bias.zero_()
         if self.config.conditions:
