@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
-from typing import BinaryIO
+from collections.abc import Iterable, Iterator
 
 MOST = 4096  # lines that may wait, and that are handed on at once
 
 
-def arriving(file: BinaryIO) -> Iterator[list[str]]:
+def arriving(file: Iterable[bytes]) -> Iterator[list[str]]:
     """The lines of `file` without their ends, in batches of all that have come, at least one.
 
     What is no UTF-8 becomes U+FFFD: one bad byte in a log does not end the reading of it. Whatever

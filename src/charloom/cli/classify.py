@@ -59,7 +59,7 @@ def _texts(
     assert model.path is not None
     translates = model.model.vocabulary.sep is not None  # a line has no source, which `other_text` says
     if files and not translates and not any(map(verdict.is_table, files)):
-        return _lines(model, files), repeat(""), repeat(None)
+        return _lines(files), repeat(""), repeat(None)
     with Bar() as bar:
         if files:
             try:
@@ -77,15 +77,11 @@ def _texts(
     return text.part.texts(), text.part.sources(), labels
 
 
-def _lines(model: CharacterModel, files: Iterable[str]) -> Iterator[str]:
-    from charloom.text.config import DataConfig
-    from charloom.text.decoding import normalised
-
+def _lines(files: Iterable[str]) -> Iterator[str]:
     for name in files:
-        file = sys.stdin.buffer if name == "-" else click.open_file(name, "rb")
-        with file:
+        with click.open_file(name, "rb") as file:
             for line in file:
-                yield normalised(line.decode("utf-8", "replace").rstrip("\r\n"), DataConfig())
+                yield line.decode("utf-8", "replace").rstrip("\r\n")
 
 
 def _show(found: Classified, label: str | None, as_json: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -100,10 +100,9 @@ def _found(
     from charloom.insight.score import score
     from charloom.text.documents import paragraphs
 
-    clean = _normaliser(model)
     for name in files:
         number = 1
-        with _opened(name) as file:
+        with click.open_file(name, "rb") as file:
             if documents == "line":
                 from charloom.cli.arriving import arriving
 
@@ -112,33 +111,11 @@ def _found(
                 text = file.read().decode("utf-8", "replace")
                 batches = [paragraphs([text]) if documents == "blank" else [text]]
             for batch in batches:
-                texts = map(clean, batch)
+                texts = map(model.model.formed, batch)
                 for scored in score(model.generator, texts, lines=documents != "whole", **given):
                     yield Found(name, number, scored)
                     number += 1
                 sys.stdout.flush()
-
-
-def _normaliser(model: CharacterModel) -> Any:
-    """What was done to the training text before it was learned."""
-    from dataclasses import replace
-    from functools import partial
-
-    from charloom import run as runs
-    from charloom import settings
-    from charloom.text.config import DataConfig
-    from charloom.text.decoding import normalised
-
-    assert model.path is not None
-    config = model.path / runs.CONFIG
-    data = settings.resolve(file=config).build("data") if config.is_file() else DataConfig()
-    return partial(normalised, data=replace(data, unit="char"))
-
-
-def _opened(name: str) -> BinaryIO:
-    from pathlib import Path
-
-    return sys.stdin.buffer if name == "-" else Path(name).open("rb")
 
 
 def _threshold(above: str | None) -> tuple[float | None, float]:

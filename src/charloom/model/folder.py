@@ -60,15 +60,16 @@ class Model:
 
     def encode(self, text: str) -> Ids:
         """Ids (n,) of a text, brought into the form that the training text was brought into."""
-        return self.vocabulary.encode(self._formed(text))
+        return self.vocabulary.encode(self.formed(text))
 
     def unknown(self, text: str) -> list[str]:
         """The characters of a text that the model has never met and reads as bytes, each once."""
         if self.vocabulary.unit == "byte":
             return []
-        return [each for each in dict.fromkeys(self._formed(text)) if each not in self.vocabulary.places]
+        return [each for each in dict.fromkeys(self.formed(text)) if each not in self.vocabulary.places]
 
-    def _formed(self, text: str) -> str:
+    def formed(self, text: str) -> str:
+        """A text in the form that the training text was brought into (NFC, one kind of line end), if any."""
         if self.provenance.get("normalize") != "nfc" or self.vocabulary.unit != "char":
             return text
         from charloom.text.decoding import normalised  # loads what only reading files needs
