@@ -163,7 +163,7 @@ def _measured(generator: Generator, text: Text, missing: list[str], progress: Pr
     hardest, easiest = extremes(scored, SHOWN)
     calibrated = calibration(generator, _beginning(text.part, round(share * CALIBRATED)), of_each)
     progress("counting for the baselines", 0.2)
-    beside = ground.baselines(_end(text.train, COUNTED), text.part, vocabulary, limit=limit)
+    beside = ground.baselines(text.train.end(COUNTED), text.part, vocabulary, limit=limit)
     progress("writing at each temperature", 0.4)
     between = _between(vocabulary)
     if whole or vocabulary.bos is None:
@@ -231,11 +231,6 @@ def _beginning(part: Part, characters: int) -> list[str]:
                 return
 
     return ["".join(cut())] if part.documents is None else list(cut())
-
-
-def _end(part: Part, symbols: int) -> Part:
-    """The end of a part as one text, for what only counts."""
-    return replace(part, ids=part.ids[-symbols:], documents=None, _text=part.utf8()[-symbols:])
 
 
 def _sources(part: Part, texts: list[str], generator: Generator) -> list[str]:

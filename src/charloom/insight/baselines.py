@@ -13,7 +13,7 @@ import numpy as np
 from charloom.insight.heldout import HeldOut
 from charloom.insight.ngram import Ngram, highest_order
 from charloom.text.corpus import Part
-from charloom.text.vocabulary import Vocabulary
+from charloom.text.vocabulary import Vocabulary, begins
 
 ORDERS = (0, 2, 5)  # letter frequencies, what every model must beat, and the best that counting alone does
 SIMPLE = 2  # a network that does no better than this order has learned next to nothing
@@ -95,8 +95,7 @@ def xz(train: Part, held_out: Part, scored: HeldOut) -> Baseline:
     size = int(scored.total(scored.bytes))
     before = train.utf8()[-XZ_TRAIN:].tobytes()
     after = held_out.utf8()[: min(size, XZ_HELD_OUT)]
-    starts = after & 0xC0 != 0x80  # UTF-8 continuation bytes begin no character
-    characters = len(after) if held_out.unit == "byte" else int(np.count_nonzero(starts))
+    characters = len(after) if held_out.unit == "byte" else int(np.count_nonzero(begins(after)))
     with ThreadPoolExecutor(2) as threads:
         alone, both = threads.map(_compressed, (before, before + after.tobytes()))
     return Baseline(

@@ -33,12 +33,11 @@ from charloom.runtime.generator import BATCH, Generator, Scores
 from charloom.runtime.sample import Given
 from charloom.runtime.state import State
 from charloom.text.condition import Asked
-from charloom.text.vocabulary import Vocabulary
+from charloom.text.vocabulary import Vocabulary, begins
 
 LINE_END = "\n"
 THREADS = min(processors(), 8)  # each reads a batch; the kernels leave Python's lock alone
 TOLERANCE = 1.0  # bits a character: without it, long ordinary lines add up to something strange
-CONTINUES = 0x80  # the two highest bits of a byte of UTF-8 that begins no character
 
 
 @dataclass(frozen=True)
@@ -163,9 +162,9 @@ def by_character(vocabulary: Vocabulary, ids: Ids, bits: Doubles) -> Doubles:
     if not len(ids):
         return bits
     first = 0 if vocabulary.unit == "byte" else len(vocabulary)  # from here on, ids are bytes
-    begins = (ids < first) | ((ids - first) & 0xC0 != CONTINUES)
-    begins[0] = True
-    result: Doubles = np.add.reduceat(bits, np.flatnonzero(begins))
+    starts = (ids < first) | begins(ids - first)
+    starts[0] = True
+    result: Doubles = np.add.reduceat(bits, np.flatnonzero(starts))
     return result
 
 

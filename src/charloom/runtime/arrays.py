@@ -17,9 +17,8 @@ Bytes = npt.NDArray[np.int8]
 LANES = 16
 """Rows of vectors are padded to a multiple of this: one AVX-512 register, two of AVX2, four of NEON."""
 
-
 FINE = 127
-"""Activations meet 8-bit weights as integers -FINE…FINE, times the row's scale."""
+"""8-bit weights, and the activations that meet them, are integers -FINE…FINE, times their row's scale."""
 
 LINE = 64
 """Bytes of a cache line."""

@@ -17,9 +17,9 @@ from charloom.compiled import compiled, jitable
 from charloom.errors import DataError, MissingExtraError
 from charloom.runtime.arrays import Longs
 from charloom.text.parts import Part
+from charloom.text.vocabulary import begins
 
 BETWEEN = b"\xff"  # no byte of UTF-8: no passage runs from one document into the next
-CONTINUES = 0x80  # the two highest bits of a byte that begins no character
 LONG = 64  # bytes from which it pays to look ahead
 
 
@@ -103,7 +103,7 @@ class Passages:
         In characters. Takes a bisection a character, some microseconds.
         """
         data = np.frombuffer(_utf8(text), np.uint8)
-        borders = np.append(np.flatnonzero(data & 0xC0 != CONTINUES), len(data))
+        borders = np.append(np.flatnonzero(begins(data)), len(data))
         found = np.zeros(len(borders) - 1, np.int64)
         matches(data, borders[:-1], self._known, self._suffixes, found)
         ends = np.searchsorted(borders, borders[:-1] + found, side="right") - 1

@@ -14,7 +14,7 @@ import numpy as np
 from charloom.errors import UsageError
 from charloom.model.config import ModelConfig
 from charloom.model.folder import Weights
-from charloom.runtime.arrays import Bytes, Floats
+from charloom.runtime.arrays import FINE, Bytes, Floats
 
 Precision = Literal["float32", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -22,7 +22,7 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 @dataclass(frozen=True)
 class Quantised:
-    """A matrix of 8-bit integers, `scale[n] * codes[n, k]`; codes (N, K) in -127…127, scale (N,)."""
+    """A matrix of 8-bit integers, `scale[n] * codes[n, k]`; codes (N, K) in -FINE…FINE, scale (N,)."""
 
     codes: Bytes
     scale: Floats
@@ -31,7 +31,7 @@ class Quantised:
     def of(cls, matrix: Floats) -> Quantised:
         """The nearest such matrix, a scale a row."""
         largest = np.abs(matrix).max(axis=1, initial=0)
-        scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
+        scale = np.where(largest > 0, largest / FINE, 1).astype(np.float32)
         return cls(np.rint(matrix / scale[:, None]).astype(np.int8), scale)
 
 

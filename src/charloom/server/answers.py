@@ -289,8 +289,9 @@ def _joined(updates: Sequence[Update]) -> Update:
     return Update(piece, tuple(chain.from_iterable(u.tokens for u in updates)), updates[-1].ending)
 
 
-def _body(text: str, more: bool = False) -> dict[str, Any]:
-    return {"type": "http.response.body", "body": text.encode("ascii"), "more_body": more}
+def _body(text: str) -> dict[str, Any]:
+    """The last of an answer."""
+    return {"type": "http.response.body", "body": text.encode("ascii")}
 
 
 async def _send_json(send: Send, value: object) -> None:

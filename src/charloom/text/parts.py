@@ -15,7 +15,7 @@ documents a table beside it; once the vocabulary is known, `encode` turns that f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -128,6 +128,10 @@ class Part:
         if len(conditions) and not self.labels.shape[1] + self.arrays.shape[1]:  # a text that tells nothing
             return np.zeros((len(documents), width(conditions)), np.float32)
         return vectors(conditions, self.labels[documents], self.arrays[documents])
+
+    def end(self, symbols: int) -> Part:
+        """Its last `symbols` ids (and bytes of text) as one whole text, for what only counts."""
+        return replace(self, ids=self.ids[-symbols:], documents=None, _text=self._text[-symbols:])
 
     def _rows(self, limit: int | None) -> Iterator[list[int]]:
         """The table's rows, read so that no more than a few thousand are held."""

@@ -328,6 +328,12 @@ def code_points(text: str) -> CodePoints:
     return np.frombuffer(text.encode(UTF32, "surrogatepass"), dtype=np.uint32)
 
 
+def begins(utf8: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Which of these bytes (n,) of UTF-8 begin a character."""
+    mask: npt.NDArray[np.bool_] = utf8 & 0xC0 != 0x80
+    return mask
+
+
 def _whole(data: bytes) -> int:
     """How many of these bytes come before a character whose end is still missing."""
     for back in range(1, min(3, len(data)) + 1):
