@@ -8,7 +8,6 @@ import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from pydoc_data.topics import topics
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from charloom.model import folder
 from charloom.model.config import ModelConfig
 from charloom.text.vocabulary import Vocabulary
 from charloom.training.events import Evaluated, Finished, Saved, Started, Stepped, Warned
+from pages import PAGES
 
 TINY: dict[str, Any] = {
     "hidden": 12, "embedding": 6, "lanes": 4, "window": 8, "threads": 1, "precision": "float32",
@@ -34,7 +34,7 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Some pages of the language reference that every Python carries; the work is done beside it."""
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "book.txt"
-    path.write_text("\n".join(topics[name] for name in sorted(topics))[:9000], encoding="utf-8", newline="\n")
+    path.write_text(PAGES[:9000], encoding="utf-8", newline="\n")
     return path
 
 

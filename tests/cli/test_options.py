@@ -17,10 +17,8 @@ import click
 import numpy as np
 import pytest
 
+import conditioned
 from charloom.cli import group
-from charloom.model.folder import Model
-from conditioned import IMAGE, KIND, TRANSLATES, YEAR, model
-from untrained import write
 
 TIMES = re.compile(r'"(seconds|reason|path)": [^,}]+|\d+:\d\d|^(on|run) .*|seconds = .*', re.MULTILINE)
 
@@ -49,7 +47,7 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
     "": {"--debug": Effect("sample nothing", "--debug sample nothing", "err")},
     "train": {
         "--out": Effect("train text.txt --steps 2 --hidden 4", TRAIN, SETTINGS),
-        "--minutes": Effect(TRAIN, "train text.txt --minutes 0.02 --hidden 4 --out new", SETTINGS),
+        "--minutes": Effect(TRAIN, "train text.txt --minutes 0.005 --hidden 4 --out new", SETTINGS),
         "--epochs": Effect(TRAIN, "train text.txt --epochs 2 --hidden 4 --out new", SETTINGS),
         "--steps": Effect(TRAIN, "train text.txt --steps 3 --hidden 4 --out new", SETTINGS),
         "--preset": Effect(TRAIN, f"{TRAIN} --preset large --layers 1", SETTINGS),
@@ -162,7 +160,7 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "--hidden": Effect(COMPARE, COMPARE.replace("--hidden 4", "--hidden 5"), "compare/comparison.svg"),
         "--seeds": Effect(COMPARE, f"{COMPARE} --seeds 2", "compare/lstm-1x4-seed1/result.json"),
         "--minutes": Effect(
-            COMPARE, COMPARE.replace("--steps 2", "--minutes 0.02"), "compare/comparison.json"
+            COMPARE, COMPARE.replace("--steps 2", "--minutes 0.005"), "compare/comparison.json"
         ),
         "--steps": Effect(COMPARE, COMPARE.replace("--steps 2", "--steps 3"), "compare/comparison.json"),
         "--out": Effect(COMPARE, f"{COMPARE} --out other", "other/comparison.json"),
@@ -226,26 +224,13 @@ def test_no_option_is_without_an_entry(name: str, command: click.Command) -> Non
 
 
 @pytest.fixture(scope="module")
-def conditioned() -> dict[str, Model]:
-    """Models of random weights, by the folder that they are put in."""
-    return {
-        "label": model((KIND,)),
-        "kinds": model((KIND, YEAR)),
-        "image": model((IMAGE,)),
-        "pairs": model((), TRANSLATES),
-    }
-
-
-@pytest.fixture(scope="module")
 def _seen() -> dict[str, dict[str, str]]:
     """What a command did: many options are held against the same one."""
     return {}
 
 
 @pytest.fixture
-def did(
-    quick, tmp_path: Path, trained: Path, conditioned: dict[str, Model], _seen: dict[str, dict[str, str]]
-):
+def did(quick, tmp_path: Path, trained: Path, _seen: dict[str, dict[str, str]]):
     def lay(folder: Path) -> None:
         folder.mkdir()
         lines = "".join(f"the fog comes on little cat feet {n}\n" for n in range(400))
@@ -257,8 +242,7 @@ def did(
             "title,body,kind\n" + "".join(f"a fine day {n},it pours {n},k{n % 3}\n" for n in range(300)),
             encoding="utf-8",
         )
-        for name, made in conditioned.items():
-            write(folder / name, made)
+        conditioned.lay(folder)
         np.save(folder / "image.npy", np.arange(4.0))
         (folder / "prompt.txt").write_text("The fog", encoding="utf-8")
         (folder / "settings.toml").write_text("[model]\nembedding = 7\n", encoding="utf-8")

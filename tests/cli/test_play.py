@@ -138,7 +138,7 @@ def test_charloom_alone_asks_trains_and_plays(tmp_path: Path) -> None:
         until("There is no file nothing.txt")
         os.write(ours, b"'my cat.txt'\r")
         until("How many minutes")
-        os.write(ours, b"0.05\r")
+        os.write(ours, b"0.01\r")
         until("write together")
         until("> ")
         os.write(ours, b"The dog\r/quit\r")

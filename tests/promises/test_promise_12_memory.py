@@ -6,9 +6,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from pydoc_data.topics import topics
 
 import pytest
+
+from pages import PAGES
 
 PEAK = """
 import sys, threading, time
@@ -59,7 +60,7 @@ def peak(script: str, *arguments: object, cache: Path) -> int:
 
 
 def write(path: Path, megabytes: int) -> Path:
-    text = "\n".join(topics[name] for name in sorted(topics)).encode("utf-8")
+    text = PAGES.encode("utf-8")
     with path.open("wb") as file:
         number = 0
         while file.tell() < megabytes * 10**6:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from pathlib import Path
-from pydoc_data.topics import topics
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from charloom.errors import RunError
 from charloom.model.config import CELLS, Cell
 from charloom.training import checkpoint
 from charloom.training.events import Evaluated, SampleDue, Saved
+from pages import PAGES
 from trained import MODEL, TRAIN, Prepare, after, metrics, require_same, same, stopping, trainer, weights
 
 LAYOUTS = ["lanes", "shuffled", "documents"]
@@ -122,7 +122,7 @@ def test_metrics_and_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     It is resumed, and stopped again; then torchrun starts the same command anew.
     """
     text = tmp_path / "text.txt"
-    text.write_text("\n".join(topics[name] for name in sorted(topics))[:6000], encoding="utf-8")
+    text.write_text(PAGES[:6000], encoding="utf-8")
     options = {
         "train": {
             "steps": 20, "lanes": 4, "window": 8, "precision": "float32", "threads": 1, "evaluate_steps": 4,
@@ -166,7 +166,7 @@ def test_a_job_adds_its_budget_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     What the first writing of config.toml gave as its reasons stays there.
     """
     text, run = tmp_path / "text.txt", tmp_path / "run"
-    text.write_text("\n".join(topics[name] for name in sorted(topics))[:3000], encoding="utf-8")
+    text.write_text(PAGES[:3000], encoding="utf-8")
     options = {
         "train": {"steps": 4, "window": 8, "precision": "float32", "threads": 1},
         "model": {"hidden": 8},

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from pydoc_data.topics import topics
 from typing import Any
 
 import numpy as np
 
 import charloom
 from charloom import run as runs
+from pages import PAGES
 
 OPTIONS: dict[str, Any] = {
     "steps": 12, "hidden": 8, "dropout": 0.2, "lanes": 4, "window": 8, "precision": "float32", "threads": 1,
@@ -19,7 +19,7 @@ OPTIONS: dict[str, Any] = {
 
 def test_the_same_seed_is_the_same_model_and_text(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
-    text.write_text("\n".join(topics[name] for name in sorted(topics))[:6000], encoding="utf-8")
+    text.write_text(PAGES[:6000], encoding="utf-8")
     made = [
         charloom.train(text, out=tmp_path / name, seed=seed, **OPTIONS)
         for name, seed in (("a", 1), ("b", 1), ("c", 2))

@@ -6,7 +6,6 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from pydoc_data.topics import topics
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from charloom.training import checkpoint
 from charloom.training.heldout import HeldOut
 from charloom.training.learner import Learner
 from charloom.training.network import Network
+from pages import PAGES
 
 CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
 TRAIN = [
@@ -34,7 +34,7 @@ TRAIN = [
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     # a text that no other test has prepared, so that reading and encoding happen here
-    text = "Signals\n" + "\n".join(topics[name] for name in sorted(topics))[:6000]
+    text = "Signals\n" + PAGES[:6000]
     (tmp_path / "text.txt").write_text(text, encoding="utf-8")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from pydoc_data.topics import topics
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from charloom.cli import main
 from charloom.errors import mend
 from charloom.model import folder
 from charloom.training import checkpoint
+from pages import PAGES
 
 TRAIN = [
     "train", "text.txt", "--out", "run", "--steps", "40", "--hidden", "8", "--documents", "whole",
@@ -35,7 +35,7 @@ def test_the_disk_refuses(
 ) -> None:
     """After the first checkpoint the system writes no such file any more."""
     monkeypatch.chdir(tmp_path)
-    text = "\n".join(topics[name] for name in sorted(topics))[:6000]
+    text = PAGES[:6000]
     Path("text.txt").write_text(text, encoding="utf-8")
     real = Path.open
 

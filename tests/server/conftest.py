@@ -18,17 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import openai
 import pytest
 
+import untrained
 from charloom.model import folder
-from charloom.model.config import ModelConfig
-from charloom.model.folder import Model
 from charloom.runtime.generator import Generator
 from charloom.runtime.options import SamplerConfig
-from charloom.text.condition import Condition
 from charloom.text.vocabulary import Vocabulary
+from untrained import SPECIALS
 
 LETTERS = "etaoin shrdlu\n.,'ABCmwfgypbvkxjqz-0123456789é"
 PATIENCE = 60.0  # seconds: how long anything may take on a busy machine
@@ -36,33 +34,11 @@ FOR_EVER = 1_000_000_000  # characters: no text of a test comes to this end
 LONG = ("--set", f"serve.tokens={FOR_EVER}", "--set", "serve.stall_seconds=86400")  # `writers` read nothing
 
 
-def build(
-    path: Path,
-    *,
-    hidden: int = 24,
-    vocabulary: Vocabulary | None = None,
-    specials: tuple[str, ...] = ("<bos>", "<eos>", "<byte>"),
-    conditions: tuple[Condition, ...] = (),
-    seed: int = 0,
-) -> Path:
+def build(path: Path, specials: tuple[str, ...] = SPECIALS) -> Path:
     """A model folder at `path`; `<eos>` is unlikely."""
-    vocabulary = vocabulary or Vocabulary.of_characters(LETTERS, specials)
-    config = ModelConfig(hidden=hidden, embedding=8, conditions=conditions)
-    random = np.random.default_rng(seed)
-    weights = {
-        name: random.normal(0, 1.5 / np.sqrt(shape[-1]) if len(shape) > 1 else 0.3, shape).astype(np.float32)
-        for name, shape in config.weight_shapes(len(vocabulary)).items()
-    }
-    weights["output.weight"] *= 3  # far from uniform, so that a wrong logit shows in the text
-    if vocabulary.eos is not None:
-        weights["output.bias"][vocabulary.eos] = -9
-    path.mkdir(parents=True, exist_ok=True)
-    provenance = {"normalize": "nfc", "corpora": []}
-    folder.create(
-        path, config=config, vocabulary=vocabulary, card="# A model\n", sampling={}, provenance=provenance
-    )
-    folder.write_weights(path, weights, {"nats": 2.0})
-    return path
+    vocabulary, provenance = Vocabulary.of_characters(LETTERS, specials), {"normalize": "nfc", "corpora": []}
+    described = {"metrics": {"nats": 2.0}, "provenance": provenance}
+    return untrained.write(path, untrained.model(vocabulary=vocabulary, ends=-9, **described), "# A model\n")
 
 
 @dataclass
@@ -247,8 +223,3 @@ def expected(generator: Generator) -> Expected:
         return generator.sample(prompt, settings=SamplerConfig(**settings), stream=stream).text
 
     return text
-
-
-def is_of(model: Model, text: str) -> bool:
-    """Whether a model could have written this."""
-    return set(text) <= set(map(str, model.vocabulary.characters)) | {"�"}

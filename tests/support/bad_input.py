@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from conditioned import IMAGE, KIND, TRANSLATES, YEAR, model
-from untrained import write
+import conditioned
 
 TEXT = "".join(f"The fog comes on little cat feet {n}\n" for n in range(400))
 ANY = "…"  # in a message: whatever stands there
@@ -80,20 +79,6 @@ def garble(run: Path) -> None:
     (run / "vocab.json").write_text("{ no JSON", encoding="utf-8")
 
 
-def change_text(run: Path) -> None:
-    path = run / "config.toml"
-    path.write_text(path.read_text("utf-8").replace("verse.txt", "text.txt"), encoding="utf-8")
-    (run.parent / "verse.txt").write_bytes(FILES["text.txt"])
-
-
-CONDITIONED = {
-    "label": model((KIND,)),
-    "kinds": model((KIND, YEAR)),
-    "image": model((IMAGE,)),
-    "pairs": model((), TRANSLATES),
-}  # of random weights, by the folder that they are put in
-
-
 @dataclass(frozen=True)
 class Case:
     """When it happens (the test's name too), what was typed, what must be said, with which exit code.
@@ -125,8 +110,7 @@ def lay(folder: Path, trained: Path) -> None:
     for name, content in FILES.items():
         (folder / name).write_bytes(content)
     shutil.copytree(trained, folder / "run")
-    for name, made in CONDITIONED.items():
-        write(folder / name, made)
+    conditioned.lay(folder)
     np.save(folder / "long.npy", np.arange(5))
     shutil.copy(trained.parent / "verse.txt", folder)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import untrained
@@ -43,3 +44,11 @@ def model(
     return untrained.model(
         cell, conditions=conditions, vocabulary=vocabulary, spread=0.7, **sizes, **described
     )
+
+
+def lay(folder: Path) -> None:
+    """Folders of such models in `folder`, by what they were told: label, kinds, image, pairs."""
+    untrained.write(folder / "label", model((KIND,)))
+    untrained.write(folder / "kinds", model((KIND, YEAR)))
+    untrained.write(folder / "image", model((IMAGE,)))
+    untrained.write(folder / "pairs", model((), TRANSLATES))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from pydoc_data.topics import topics
 
 import pytest
 import torch
 
 from charloom.text import corpus
 from charloom.text.corpus import Corpus, DataConfig
+from pages import PAGES
 
 Prepare = Callable[..., Corpus]
 
@@ -28,7 +28,7 @@ def prepare(tmp_path: Path) -> Prepare:
     def prepared(
         characters: int = 6000, *, lines: bool = False, specials: bool = True, **data: object
     ) -> Corpus:
-        text = "\n".join(topics[name] for name in sorted(topics))[:characters]
+        text = PAGES[:characters]
         if lines:
             text = "\n".join(textwrap.wrap(" ".join(text.split()), 60))
         path = tmp_path / "topics.txt"

@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from pydoc_data.topics import topics
 from typing import Any
 
 import psutil
@@ -25,6 +24,7 @@ from charloom.job import Job, here
 from charloom.model import folder
 from charloom.training import checkpoint
 from charloom.training.ranks import Ranks
+from pages import PAGES
 
 SETTINGS = (
     "--hidden", "16", "--set", "model.dropout=0.2", "--set", "train.lanes=6", "--set", "train.window=16",
@@ -88,7 +88,7 @@ def torchrun(processes: int, *arguments: str, folder: Path, options: tuple[str, 
 
 def write(folder: Path) -> Path:
     path = folder / "topics.txt"
-    path.write_text("\n".join(topics[name] for name in sorted(topics))[:20_000], encoding="utf-8")
+    path.write_text(PAGES[:20_000], encoding="utf-8")
     return path
 
 
