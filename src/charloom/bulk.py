@@ -198,7 +198,7 @@ class Choice:
 
     @property
     def exhausted(self) -> bool:
-        """Whether the model has no new texts left, as far as a thousand tries can tell."""
+        """Whether the model has no new texts left, as far as so many tries in a row can tell."""
         return self._unique is not None and self._unique.exhausted
 
 

@@ -1,7 +1,7 @@
 """Which of two models predicts a text better, and whether another text of its kind would say the same.
 
 Both read the same characters; what counts is the difference on each block of text, for most of what makes
-one block dearer than another is the text, and falls out. The blocks (512 characters of a whole text; else
+one block dearer than another is the text, and falls out. The blocks (`BLOCK` characters of a whole text; else
 documents) are resampled with their differences: a paired bootstrap test (B. Efron, R. Tibshirani, "An
 introduction to the bootstrap", 1993, chapter 16; P. Koehn, "Statistical significance tests for machine
 translation evaluation", EMNLP 2004). The verdict is about these two models: another training with the

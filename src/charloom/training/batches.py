@@ -60,7 +60,7 @@ def pairs(ids: Ids, window: int) -> tuple[Ids, Ids]:
 class Windows:
     """The lesson's own batches: all pairs of one text make one step, texts in their order.
 
-    Texts with fewer than ten windows are skipped, as the lesson does. `documents` are the texts'
+    Texts with fewer than `FEWEST_WINDOWS` windows are skipped, as the lesson does. `documents` are the texts'
     starts in `ids` and the end of the last. Raises DataError where no text is long enough.
     """
 

@@ -1,8 +1,8 @@
 """Dynamic evaluation: the model goes on learning as it reads; each stretch is scored before it is learned.
 
 The recipe of Krause et al., "Dynamic evaluation of neural sequence models" (2018), with Adam for their
-scaled gradients: stretches of 64 symbols, one step of Adam (0.0003) after each, no dropout, and each weight
-pulled back towards the trained one by a thousandth of the distance. The model itself stays as it is.
+scaled gradients: stretches of `STRETCH` symbols, one step of Adam at `RATE` after each, no dropout, and each
+weight pulled back towards the trained one by `PULL` of the distance. The model itself stays as it is.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def enough(seconds: float) -> int:
 class HeldOut:
     """The loss on one part, in nats a character.
 
-    A long text is cut into pieces, each read after the 256 characters before it, so that rows run side
+    A long text is cut into pieces, each read after the `WARM` characters before it, so that rows run side
     by side and yet nearly carry the state of one stream; a document is read from a zero state. `<eos>`
     counts to the sum of nats but not to the characters, `<bos>` to neither, an unknown character's
     bytes ln 256 more each. Where no `<bos>` comes before it, a text's first character counts to neither.

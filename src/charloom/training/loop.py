@@ -326,7 +326,7 @@ class Trainer:
             folder.write_weights(self.run, self.network.to_weights(), metrics)
 
     def _roll_back(self, good: Checkpoint) -> RolledBack:
-        """Back to the last evaluation, at half the rate; at most three times."""
+        """Back to the last evaluation, at half the rate; at most `RETRIES` times."""
         if self.retries == RETRIES:
             rate, muon = (self.rate_share / 2 * r for r in (self.config.rate, self.config.muon_rate))
             raise DivergedError(
