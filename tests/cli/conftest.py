@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,8 +53,7 @@ def trained(_trained: list[Path]) -> Path:
         text = "".join(f"{VERSE}{n} cats\n" for n in range(400))
         (folder / "verse.txt").write_text(text, encoding="utf-8", newline="\n")
         options = "--steps 30 --hidden 16 --documents line --fractions 90/0/10 --out run"
-        with contextlib.chdir(folder):
-            found = command("train", "verse.txt", *options.split())
+        found = here("train", "verse.txt", *options.split(), folder=folder)
         assert found.code == 0, found.err
     return folder / "run"
 

@@ -6,19 +6,8 @@ import shutil
 
 def test_two_models_on_the_same_text(quick, trained, tmp_path):
     shutil.copy(trained.parent / "verse.txt", tmp_path)
-    options = [
-        "--steps",
-        "1",
-        "--hidden",
-        "16",
-        "--documents",
-        "line",
-        "--fractions",
-        "90/0/10",
-        "--out",
-        "worse",
-    ]
-    assert quick("train", "verse.txt", *options).code == 0
+    options = "--steps 1 --hidden 16 --documents line --fractions 90/0/10 --out worse"
+    assert quick("train", "verse.txt", *options.split()).code == 0
     found = quick("eval", trained, "--against", "worse", "--json")
     record = json.loads(found.out)["against"]
     assert record["names"] == [str(trained), "worse"]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -136,10 +135,7 @@ def test_a_reader_that_leaves_ends_it_quietly(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
-@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
-def test_a_signal_ends_training_after_a_checkpoint_and_it_goes_on(
-    tmp_path: Path, name: str, code: int
-) -> None:
+def test_a_signal_ends_training_after_a_checkpoint_and_it_goes_on(tmp_path: Path) -> None:
     verse = tmp_path / "verse.txt"
     verse.write_text("".join(f"a line of verse, number {n}\n" for n in range(300)), encoding="utf-8")
     arguments = ["train", "verse.txt", "--steps", "1000000", "--hidden", "8", "--json", "--out", "run"]
@@ -151,14 +147,12 @@ def test_a_signal_ends_training_after_a_checkpoint_and_it_goes_on(
         first = json.loads(process.stdout.readline())
         assert first["event"] == "start"
         time.sleep(0.5)
-        process.send_signal(getattr(signal, name))
+        process.send_signal(signal.SIGINT)
         told = [first, *events(process.stdout.read())]
-    assert process.returncode == code
+    assert process.returncode == 130
     assert [event["event"] for event in told[-2:]] == ["checkpoint", "done"]
-    assert told[-1]["reason"] == {130: "interrupted", 143: "terminated"}[code]
+    assert told[-1]["reason"] == "interrupted"
     assert (tmp_path / "run" / "model.safetensors").is_file()
-    if name == "SIGINT":
-        return  # once is enough: it goes on the same way
     more = events(run(tmp_path, "train", "--resume", "run", "--steps", "5", "--json"))
     assert more[0]["step"] == told[-1]["step"]
     assert more[-1]["step"] == told[-1]["step"] + 5
@@ -166,8 +160,7 @@ def test_a_signal_ends_training_after_a_checkpoint_and_it_goes_on(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
-@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
-def test_a_signal_while_the_text_is_read_leaves_nothing(tmp_path: Path, name: str, code: int) -> None:
+def test_a_signal_while_the_text_is_read_leaves_nothing(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "charloom", "train", "-", "--steps", "1"],
         cwd=tmp_path,
@@ -182,38 +175,9 @@ def test_a_signal_while_the_text_is_read_leaves_nothing(tmp_path: Path, name: st
             if corpora.is_dir() and any(corpora.glob("new-*")):
                 break
             time.sleep(0.02)
-        process.send_signal(getattr(signal, name))
+        process.send_signal(signal.SIGTERM)
         told = process.stderr.read()
-    assert process.returncode == code
-    assert told.splitlines() == [
-        f"charloom: {'interrupted' if code == 130 else 'terminated'} before the training began; "
-        "nothing was written"
-    ]
+    assert process.returncode == 143
+    assert told == "charloom: terminated before the training began; nothing was written\n"
     assert not (tmp_path / "runs").exists()
     assert list(corpora.iterdir()) == []
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells anonymous memory from mapped files")
-def test_two_hundred_megabytes_train_in_two_gibibytes(tmp_path: Path) -> None:
-    """Anonymous memory of the real process, sampled: a memory-mapped file is no memory that is taken."""
-    source = prepare(["python-source"]).train.text()
-    times = 200_000_000 // len(source.encode("utf-8")) + 1
-    with (tmp_path / "large.txt").open("w", encoding="utf-8", newline="\n") as file:
-        for _ in range(times):
-            file.write(source)
-    with subprocess.Popen(
-        [sys.executable, "-m", "charloom", "train", "large.txt", "--minutes", "1", "--json"],
-        cwd=tmp_path, stdout=subprocess.PIPE, encoding="utf-8",
-    ) as process:  # fmt: skip
-        most = 0
-        while process.poll() is None:
-            told = Path(f"/proc/{process.pid}/status").read_text("utf-8")
-            found = re.search(r"RssAnon:\s+(\d+) kB", told)
-            most = max(most, 1024 * int(found[1]) if found else 0)  # a process that has ended has none
-            time.sleep(0.2)
-        assert process.stdout is not None
-        done = events(process.stdout.read())[-1]
-    print(f"{most / 2**30:.2f} GiB")
-    assert done["event"] == "done"
-    assert 0 < most < 2 * 2**30

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from typed import command, here
+from typed import here
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -22,7 +22,7 @@ def example(name: str) -> Any:
 
 
 def charloom(*arguments: object, folder: Path) -> str:
-    found = (command if arguments[0] == "train" else here)(*arguments, folder=folder)
+    found = here(*arguments, folder=folder)
     assert found.code == 0, found.err
     return found.out
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from charloom import api
 from charloom.cli import main
 from charloom.model import folder
+from charloom.model.folder import Model
 from charloom.text import parts, reading
 from charloom.training import checkpoint
 from charloom.training.heldout import HeldOut
@@ -21,6 +24,8 @@ from charloom.training.learner import Learner
 from charloom.training.network import Network
 from pages import PAGES
 
+# that no other test has prepared, so that reading and encoding happen here
+TEXT = "Signals\n" + PAGES[:6000]
 CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
 TRAIN = [
     "train", "text.txt", "--out", "run", "--steps", "30", "--hidden", "8", "--documents", "whole",
@@ -33,9 +38,7 @@ TRAIN = [
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    # a text that no other test has prepared, so that reading and encoding happen here
-    text = "Signals\n" + PAGES[:6000]
-    (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+    (tmp_path / "text.txt").write_text(TEXT, encoding="utf-8")
 
 
 def run(*arguments: str) -> int:
@@ -76,12 +79,11 @@ LATER = [
 ]
 
 
-def name_of(moment: Any) -> str:
-    return moment[1] if isinstance(moment, tuple) else str(moment)
+def name_of(value: Any) -> str:
+    return str(value[1] if isinstance(value, tuple) else value.name)
 
 
-@pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
-@pytest.mark.parametrize("moment", BEFORE, ids=name_of)
+@pytest.mark.parametrize(("moment", "number"), list(zip(BEFORE, cycle(CODES))), ids=name_of)
 def test_before_the_first_step(
     moment: tuple[Any, str, int],
     number: signal.Signals,
@@ -97,26 +99,34 @@ def test_before_the_first_step(
     assert not list(Path().glob(".run*"))
 
 
-@pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
-@pytest.mark.parametrize("moment", LATER, ids=name_of)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """What a run becomes that nobody stops."""
+    folder_ = tmp_path_factory.mktemp("whole")
+    (folder_ / "text.txt").write_text(TEXT, encoding="utf-8")
+    with contextlib.chdir(folder_):
+        assert run(*TRAIN) == 0
+    return folder.read(folder_ / "run")
+
+
+@pytest.mark.parametrize(("moment", "number"), list(zip(LATER, cycle(CODES))), ids=name_of)
 def test_while_it_trains(
-    moment: tuple[Any, str, int, int], number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+    moment: tuple[Any, str, int, int], number: signal.Signals, whole: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No further step, evaluation or sample is waited for, and it goes on as if nothing had happened."""
     *where, step = moment
     with monkeypatch.context() as patched:
         signalling(patched, *where, number)
         assert run(*TRAIN) == CODES[number]
-    found, passed = checkpoint.latest(Path("run"))
-    assert found is not None
+    left, passed = checkpoint.latest(Path("run"))
+    assert left is not None
     assert not passed
-    assert found.step in (step, step + 1)
+    assert left.step in (step, step + 1)
     folder.read(Path("run"))
     assert run("train", "--resume", "run") == 0
-    assert run(*[word if word != "run" else "whole" for word in TRAIN]) == 0
-    left, right = folder.read(Path("run")), folder.read(Path("whole"))
-    assert all(np.array_equal(left.weights[name], right.weights[name]) for name in right.weights)
-    assert left.metrics == right.metrics
+    found = folder.read(Path("run"))
+    assert all(np.array_equal(found.weights[name], whole.weights[name]) for name in whole.weights)
+    assert found.metrics == whole.metrics
 
 
 @pytest.mark.parametrize("moment", [*LATER, (checkpoint, "flush", 2, 10)], ids=name_of)

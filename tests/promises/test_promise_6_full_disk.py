@@ -22,9 +22,14 @@ TRAIN = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO], ids=os.strerror)
+FILES = ("optimiser.safetensors", "sums.json", ".model.safetensors", "metrics.jsonl")
+REASONS = (errno.EROFS, errno.EACCES, errno.EIO)
+
+
 @pytest.mark.parametrize(
-    "file", ["optimiser.safetensors", "sums.json", ".model.safetensors", "metrics.jsonl"]
+    ("reason", "file"),
+    [*((errno.ENOSPC, file) for file in FILES), *((reason, FILES[0]) for reason in REASONS)],
+    ids=lambda value: value if isinstance(value, str) else os.strerror(value),
 )
 def test_the_disk_refuses(
     reason: int,

@@ -1,11 +1,8 @@
-"""Texts become ids: layout, parts, losslessness, the cache, and memory that does not grow."""
+"""Texts become ids: layout, parts, losslessness."""
 
 from __future__ import annotations
 
 import io
-import os
-import subprocess
-import sys
 import tempfile
 import unicodedata
 from pathlib import Path
@@ -305,32 +302,6 @@ def test_columns_of_what_is_no_table(tmp_path: Path) -> None:
         prepare([written(tmp_path, "ab" * 50)], DataConfig(text=("a",)))
     with pytest.raises(UsageError, match="the rows of a table are documents"):
         prepare([written(tmp_path, "text\nab", "t.csv")], DataConfig(documents="line"))
-
-
-def test_memory_does_not_grow_with_the_text(tmp_path: Path) -> None:
-    """In a process of its own: the peak of the Python heap for a text of 4 and one of 24 MB."""
-    script = (
-        "import sys, tracemalloc; from charloom.text.corpus import prepare, DataConfig\n"
-        "prepare([sys.argv[1]], DataConfig(documents=sys.argv[3])); tracemalloc.start()\n"
-        "prepare([sys.argv[2]], DataConfig(documents=sys.argv[3])); print(tracemalloc.get_traced_memory()[1])"
-    )
-    warm = written(tmp_path, "wärmen " * 30, "warm.txt")
-    peaks = {}
-    for megabytes in (4, 24):
-        book = written(
-            tmp_path, "Die Straße führt über Höhen und durch Täler 12345.\n" * (20_000 * megabytes)
-        )
-        peaks[megabytes] = int(
-            subprocess.run(
-                [sys.executable, "-c", script, str(warm), str(book), "whole"],
-                check=True,
-                capture_output=True,
-                text=True,
-                env=os.environ | {"CHARLOOM_CACHE": str(tmp_path / f"cache{megabytes}")},
-            ).stdout
-        )
-    assert peaks[24] < peaks[4] + 2e6
-    assert peaks[24] < 24e6
 
 
 def test_ids_of_a_model_s_vocabulary(tmp_path: Path) -> None:
