@@ -2,7 +2,7 @@
 
     import charloom
     model = charloom.train("book.txt", minutes=5)
-    print(model.generate("today ", length=300, temperature=0.8))
+    print("today " + model.generate("today ", length=300, temperature=0.8))
 
 Names are resolved on first use, so importing charloom loads neither torch nor numba.
 """
@@ -24,11 +24,13 @@ from charloom.errors import (
 )
 
 if TYPE_CHECKING:
-    from charloom.api import load, train
+    from charloom.api import load
     from charloom.character_model import CharacterModel, Score
-    from charloom.cli.notebook import progress
+    from charloom.cli.python import train
 
-_LAZY = {"CharacterModel": "character_model", "Score": "character_model", "load": "api", "train": "api"}
+_LAZY = {
+    "CharacterModel": "character_model", "Score": "character_model", "load": "api", "train": "cli.python"
+}  # fmt: skip
 
 __all__ = [
     "CharacterModel",
@@ -43,7 +45,6 @@ __all__ = [
     "UsageError",
     "__version__",
     "load",
-    "progress",
     "train",
 ]
 
@@ -53,8 +54,4 @@ def __getattr__(name: str) -> Any:
         from importlib import import_module
 
         return getattr(import_module(f"charloom.{_LAZY[name]}"), name)
-    if name == "progress":
-        from charloom.cli.notebook import progress
-
-        return progress
     raise AttributeError(f"module 'charloom' has no attribute {name!r}")

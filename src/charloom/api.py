@@ -49,19 +49,17 @@ def train(
     preset: str = "auto",
     overwrite: bool = False,
     on_event: Callable[[Any], None] = lambda event: None,
+    on_read: Callable[[Progress], None] = lambda progress: None,
     **options: Any,
 ) -> CharacterModel:
-    """Train on files, folders or catalog names (none: the embedded `python-docs`), and load the best.
-
-    Options are the keys of the configuration's sections (`minutes`, `hidden`, `documents`, …). The run
-    folder is `out`, or a new one in `runs/`. Raises DataError, RunError, UsageError, DivergedError.
-    """
+    """`charloom.train`, which shows nothing; `on_read` hears how far the text is read."""
     flags: dict[str, dict[str, Any]] = {}
     for name, value in options.items():
         flags.setdefault(settings_room.section_of(name), {})[name] = value
     chosen = settings_room.resolve(preset=preset, corpus=map(str, corpora), flags=flags)
     path = None
-    for event in training(chosen, out=Path(out) if out is not None else None, overwrite=overwrite):
+    where = Path(out) if out is not None else None
+    for event in training(chosen, out=where, overwrite=overwrite, progress=on_read):
         if isinstance(event, Prepared):
             path = event.run
         on_event(event)

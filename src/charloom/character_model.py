@@ -73,7 +73,7 @@ class CharacterModel:
         return SamplerConfig(**{**self.model.sampling, **options})
 
     def generate(self, prompt: str = "", **options: Any) -> str:
-        """New text after `prompt`; options are those of `SamplerConfig` (temperature, length, seed, …).
+        """New text after `prompt`, without it; options are those of `SamplerConfig` (temperature, seed, …).
 
         Where the model has conditions, `condition` is a value or a mapping from names to labels and arrays;
         where it translates, `source` is the text to translate.

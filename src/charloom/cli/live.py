@@ -26,8 +26,10 @@ WIDEST = 100  # columns of a sample; longer lines are hard to read
 class Live:
     """A bar with the loss and its curve, held-out loss, speed and time left; samples scroll by above it."""
 
+    def __init__(self, stderr: bool = False) -> None:
+        self._console = Console(stderr=stderr, highlight=False, markup=False)
+
     def __enter__(self) -> Live:
-        self._console = Console(highlight=False, markup=False)
         columns = (
             TextColumn("{task.percentage:>3.0f}%"),
             BarColumn(max(2, min(BAR, self._console.width - FIGURES))),

@@ -32,7 +32,7 @@ def tell_compilation() -> None:
     """Say so where the first text has to wait for a compiler."""
     from charloom import compiled
 
-    compiled.on_compile.append(lambda: click.echo("charloom: compiling, this once", err=True))
+    compiled.on_compile[:] = [lambda: click.echo("charloom: compiling, this once", err=True)]
 
 
 def visible(text: str) -> str:

@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from html import escape
 from typing import Any
 
 from charloom import api
 from charloom.cli.events import clock, number
 from charloom.cli.sparkline import sparkline
-from charloom.errors import UsageError
 from charloom.training import events as happened
 
 CURVE = 40  # characters of the loss so far
 
 
-def progress() -> Callable[[Any], None]:
-    """For `train(…, on_event=charloom.progress())`. Raises UsageError where there is no IPython."""
-    try:
-        from IPython.display import HTML, display
-    except ImportError as error:
-        raise UsageError("progress: is for notebooks, and there is no IPython here; leave it out") from error
-    handle = display(HTML(""), display_id=True)
-    block = Block()
-
-    def take(event: Any) -> None:
-        if block.take(event):
-            handle.update(HTML(block.html()))
-
-    return take
-
-
 class Block:
-    """What is known of a training so far, as HTML."""
+    """What is known of a training so far, as HTML, from its beginning to its end in one place of the page."""
 
     def __init__(self) -> None:
         self._losses: list[float] = []
@@ -42,7 +24,23 @@ class Block:
         self._share = 0.0
         self._sample = ""
 
-    def take(self, event: Any) -> bool:
+    def __enter__(self) -> Block:
+        from IPython.display import HTML, display
+
+        self._handle = display(HTML(self.html()), display_id=True)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        pass
+
+    def take(self, event: Any) -> None:
+        """Show what is new."""
+        from IPython.display import HTML
+
+        if self.learn(event):
+            self._handle.update(HTML(self.html()))
+
+    def learn(self, event: Any) -> bool:
         """Whether there is something new to show."""
         match event:
             case happened.Stepped():
