@@ -110,6 +110,8 @@ def test_the_page_holds_all_of_it_and_nothing_from_elsewhere(reports, tmp_path):
         assert f"<h2>{heading}" in page
     for sentence in sentences(report):
         assert sentence in unescape(re.sub("</?code>", "", page))
+    assert f"Dashed: what is paid for {report.measured.text}. The held-out curve is of the val" in page
+    assert ">this model<" in page
     assert "<script" not in page
     assert "<b>run" not in page
     assert page.count("<svg") == 5
@@ -236,6 +238,10 @@ def test_the_page_opens_in_a_browser(reports, tmp_path):
                 assert box["x"] + box["width"] <= width
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             assert page.evaluate(WITHIN), "text hangs out of its box"
+            wide = page.locator(".scroll").evaluate_all(
+                "all => all.filter(e => e.scrollWidth > e.clientWidth).length"
+            )
+            assert width < 1200 or not wide
         paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
         page.emulate_media(color_scheme="dark")
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") != paper

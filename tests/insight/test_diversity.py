@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -78,6 +79,15 @@ def test_the_temperature_that_makes_up_for_a_wrong_confidence_is_recommended(con
     assert (greedy.temperature, greedy.loops, greedy.distinct_1) == (0, 1, 1 / 16)
     assert "100% of its texts end in a loop" in chosen.reason
     assert found[-1].loops == 0
+
+
+def test_another_temperature_that_is_a_hair_closer_is_told(constant):
+    texts = [sample.text for sample in write(constant({"a": 0.5, " ": 0.5}), [""], 30, 1.0)]
+    one = replace(diversity(0.9, texts, ["a a"]), distance=0.1001)
+    chosen = recommend([one, replace(one, temperature=0.8, distance=0.1)], texts, texts)
+    assert chosen.temperature == 0.9
+    assert "(0.100 bits apart) as at 0.8 (0.100), within 2%" in chosen.reason
+    assert "closest" not in chosen.reason
 
 
 def test_what_is_told_of_a_temperature_is_json(constant):

@@ -152,15 +152,19 @@ def recommend(found: Sequence[Diversity], real: Sequence[str], more: Sequence[st
 
     `more` is other real text, about as much as `real`.
     """
-    least = min(each.distance for each in found)
+    closest = min(found, key=lambda each: each.distance)
     best = min(
-        (each for each in found if each.distance <= (1 + LIKE) * least),
+        (each for each in found if each.distance <= (1 + LIKE) * closest.distance),
         key=lambda each: (abs(each.temperature - 1), each.temperature),
     )
     loop = next((each for each in found if each.temperature == 0), None)
     cycling = f"; at 0, {loop.loops:.0%} of its texts end in a loop" if loop and loop.loops else ""
-    reason = (
-        f"At {best.temperature:g} the runs of one to {RUN} characters that it writes come closest to those "
-        f"of held-out text ({best.distance:.3f} bits apart){cycling}."
-    )
+    how = f"come closest to those of held-out text ({best.distance:.3f} bits apart)"
+    if best.distance > closest.distance:
+        how = (
+            f"come as close to those of held-out text ({best.distance:.3f} bits apart) as at "
+            f"{closest.temperature:g} ({closest.distance:.3f}), within {LIKE:.0%}; of such the one nearest 1 "
+            "is taken"
+        )
+    reason = f"At {best.temperature:g} the runs of one to {RUN} characters that it writes {how}{cycling}."
     return Recommendation(temperature=best.temperature, reason=reason, floor=distance(real, more))

@@ -114,6 +114,8 @@ def _cards(report: Report) -> str:
 def _curves(reports: Sequence[Report]) -> str:
     found = next((report.measured for report in reports if report.measured is not None), None)
     lines = {each.name: each.bits_per_character for each in found.baselines} if found else {}
+    if found and len(reports) == 1:
+        lines["this model"] = found.evaluation.carried.bits_per_character
     pictures = []
     longest = max((record["seconds"] for report in reports for record in report.metrics), default=0)
     unit = (60.0, "minutes of training") if longest > LONG else (1.0, "seconds of training")
@@ -130,10 +132,10 @@ def _curves(reports: Sequence[Report]) -> str:
             pictures.append(_figure(figures.curves(runs, lines, label), f"Bits a character by {label}."))
     if not pictures:
         return ""
-    told = " Dashed: what other models pay for the held-out text." if lines else ""
-    return (
-        f'<h2>How it learned</h2><p>Lower is better.{told}</p><div class="pair">{"".join(pictures)}</div>\n'
-    )
+    told = f"Lower is better. Dashed: what is paid for {found.text}." if found else "Lower is better."
+    if found and not found.text.startswith("the validation part"):
+        told += " The held-out curve is of the validation part, which chose the weights that are kept."
+    return f'<h2>How it learned</h2><p>{escape(told)}</p><div class="pair">{"".join(pictures)}</div>\n'
 
 
 def _figure(svg: str, caption: str) -> str:
