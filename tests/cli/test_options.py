@@ -280,6 +280,17 @@ def test_an_option_has_an_effect(did, command: str, option: str, monkeypatch: py
     assert "internal error" not in with_it["err"]
 
 
+def test_lines_that_end_in_blanks_are_told(quick, tmp_path: Path) -> None:
+    (tmp_path / "sayings.txt").write_text("".join(f"Saying {n}. \n" for n in range(400)), encoding="utf-8")
+    found = quick("train", "sayings.txt", "--steps", "2", "--hidden", "4")
+    assert "100% of its lines end in a blank, which is learned too" in found.out
+    assert "100% of its lines end in a blank" in quick("data", "inspect", "sayings.txt").out
+    told = "charloom: its text's lines end in a blank, for which --match has no room, so they may not end; "
+    shaped = ["sample", "runs/sayings", "--length", "20", "--match"]
+    assert quick(*shaped, "S.*\\.").err == f"{told}write ' ?' after it\n"
+    assert quick(*shaped, "S.*\\. ?").err == ""
+
+
 def test_json_is_json(did, monkeypatch: pytest.MonkeyPatch) -> None:
     for command, effects in EFFECTS.items():
         if "--json" in effects:

@@ -34,6 +34,15 @@ def test_documents(data_folder: Path) -> None:
     assert found.first.startswith("Fears for T N pension")
 
 
+def test_lines_that_end_in_blanks(tmp_path: Path) -> None:
+    path = tmp_path / "sayings.txt"
+    for end, share in ((" ", 1.0), ("", 0)):
+        path.write_text("".join(f"Saying {i}.{end}\n" for i in range(400)), encoding="utf-8")
+        for cut in ("line", "whole"):
+            found = inspect([path], DataConfig(documents=cut)).corpus.provenance
+            assert found.get("blank_ends", 0) == share
+
+
 def test_duplicates(tmp_path: Path) -> None:
     path = tmp_path / "names.txt"
     path.write_text("\n".join(f"name {i % 100}" for i in range(400)), encoding="utf-8")

@@ -131,6 +131,7 @@ def _record(found: Inspection) -> dict[str, Any]:
         "count": found.documents,
         "lengths": {str(percent): length for percent, length in found.lengths.items()},
         "duplicates": found.duplicates,
+        "blank_ends": found.corpus.provenance.get("blank_ends", 0),
         "parts": dict(found.parts),
         "first": found.first,
         "conditions": {each.name: each.to_json() for each in found.corpus.conditions},
@@ -139,7 +140,7 @@ def _record(found: Inspection) -> dict[str, Any]:
 
 
 def _described(found: Inspection) -> list[tuple[str, str]]:
-    from charloom.cli.events import CUTS, told_of
+    from charloom.cli.events import CUTS, blanks, told_of
     from charloom.cli.model import visible
 
     per = found.bytes / found.characters
@@ -154,6 +155,7 @@ def _described(found: Inspection) -> list[tuple[str, str]]:
         shares = ", ".join(f"{length:,} at {percent} %" for percent, length in found.lengths.items())
         lines.append(("", f"{found.documents:,} of them, {found.duplicates:.1%} repeat another"))
         lines.append(("lengths", shares))
+    lines += [("blanks", text) for text in blanks(found.corpus)]
     lines += [("given", told_of(each)) for each in found.corpus.conditions]
     if longest := found.corpus.provenance.get("longest_source"):
         lines.append(("given", f"a source for each, of {longest:,} characters at most"))

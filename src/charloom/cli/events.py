@@ -15,6 +15,7 @@ from charloom.character_model import beginning, record
 from charloom.run import PAGE, finite
 from charloom.runtime.sample import Sample
 from charloom.text.condition import Condition
+from charloom.text.corpus import Corpus
 from charloom.training import events as happened
 
 CUTS = {
@@ -104,11 +105,10 @@ class Plain:
 def described(event: api.Prepared) -> list[tuple[str, str]]:
     """What is trained on what, each line with its label."""
     corpus, model = event.corpus, event.model
-    parts = f"{corpus.train.characters:,} characters to train on"
-    for part, purpose in ((corpus.validation, "validate"), (corpus.test, "test")):
-        if part.characters:
-            parts += f", {part.characters:,} to {purpose} with"
-    lines = [("text", f"{corpus.name}: {parts}")]
+    lines = [("text", f"{corpus.name}: {corpus.train.characters:,} characters to train on")]
+    held = [(corpus.validation.characters, "validate"), (corpus.test.characters, "test")]
+    if parts := [f"{size:,} to {purpose} with" for size, purpose in held if size]:
+        lines.append(("", f"held out, never trained on: {' and '.join(parts)}"))
     if corpus.guess:
         lines.append(("", f"read as {CUTS[corpus.documents]} ({corpus.guess}); else say --documents"))
     for found in corpus.provenance["corpora"]:
@@ -116,6 +116,7 @@ def described(event: api.Prepared) -> list[tuple[str, str]]:
             lines.append(("", f"{skipped:,} files of {found['name']} are no text and were left out"))
     if blank := corpus.provenance.get("without_text"):
         lines.append(("", f"{blank:,} rows have no text and were left out"))
+    lines += [("", text) for text in blanks(corpus)]
     given = list(map(told_of, model.conditions))
     given += ["a source for each text"] if corpus.vocabulary.sep is not None else []
     lines += [("" if number else "given", text) for number, text in enumerate(given)]
@@ -126,6 +127,13 @@ def described(event: api.Prepared) -> list[tuple[str, str]]:
         value = getattr(event.model if section == "model" else event.train, name)
         lines.append(("", f"{name} {value}: {reason}"))
     return [*lines, ("run", str(event.run))]
+
+
+def blanks(corpus: Corpus) -> list[str]:
+    """What to know of a text whose lines end in blanks: a line, or none."""
+    share = corpus.provenance.get("blank_ends")
+    told = "of its lines end in a blank, which is learned too; take them out first, or let --match end in one"
+    return [f"{share:.0%} {told}"] if share else []
 
 
 def told_of(condition: Condition) -> str:

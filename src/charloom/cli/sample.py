@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from charloom.bulk import Choice, Progress
     from charloom.character_model import CharacterModel
+    from charloom.runtime.generator import Generator
+    from charloom.runtime.options import SamplerConfig
     from charloom.runtime.sample import Given, Sample
     from charloom.text.corpus import Part
 
@@ -108,7 +110,8 @@ SECTIONS = {
     "--out",
     type=click.Path(),
     metavar="FILE",
-    help="Into a .txt, .csv or .jsonl, each also .gz; if broken off, the same command goes on.",
+    help="Into a .txt, .csv (the prompt in a column of its own) or .jsonl, each also .gz; if broken off, the "
+    "same command goes on.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a text.")
 def command(
@@ -152,6 +155,8 @@ def command(
     for start in starts:
         loaded.generator.check(start)
     tell(loaded.model, starts[0])
+    if loaded.model.provenance.get("blank_ends"):
+        _tell_blanks(loaded.generator, loaded.settings(**tables[0]))
     limits = {"unique": unique, "novel": novel or 0, "training": _training(loaded, unique, novel)}
     if out is not None:
         if len(tables) > 1 or as_json:
@@ -166,6 +171,17 @@ def command(
             _print(loaded, count, starts, table, limits, as_json, several)
         else:
             _stream(loaded, starts[0], table)
+
+
+def _tell_blanks(generator: Generator, settings: SamplerConfig) -> None:
+    """Say so where the shape leaves no room for the blank that the model's lines end in: they go on then."""
+    shape = generator.automaton(settings)
+    if shape is None or generator.model.unknown(" "):
+        return
+    after = shape.follow[:, generator.model.encode(" ")[0]]
+    if (shape.distance[after[after >= 0]] > 0).all():
+        told = "its text's lines end in a blank, for which --match has no room, so they may not end"
+        click.echo(f"charloom: {told}; write ' ?' after it", err=True)
 
 
 def _training(model: CharacterModel, unique: bool, novel: int | None) -> Part | None:

@@ -33,7 +33,7 @@ from charloom.text import arrays, cache
 from charloom.text.condition import Condition
 from charloom.text.config import DataConfig, Progress, Report
 from charloom.text.dealer import PARTS
-from charloom.text.documents import Mode
+from charloom.text.documents import Mode, blank_ends
 from charloom.text.parts import Part, encode_documents, encode_whole, open_part
 from charloom.text.reading import Reading, read
 from charloom.text.sources import BLOCK, Collection, collect
@@ -44,6 +44,7 @@ __all__ = ["Corpus", "DataConfig", "Part", "Progress", "prepare"]
 FORMAT = 4  # of a cache entry, and of the notes in one that is not finished
 KEYS = {"documents", "guess", "encoding", "conditions", "columns", "blank", "vocabulary", "parts", "files"}
 """Of meta.json."""
+MOST = 0.5  # share of lines that end in a blank, from which it is told
 STALE = 2 * 24 * 3600  # seconds; no text takes so long to encode
 DEFAULT = "python-docs"  # every Python carries it
 
@@ -360,6 +361,7 @@ def _open(
     vocabulary = Vocabulary.from_json(meta["vocabulary"])
     conditions = tuple(Condition.from_json(*item) for item in meta["conditions"].items())
     parts = {name: open_part(folder, name, meta["parts"][name], vocabulary, conditions) for name in PARTS}
+    blank = blank_ends(parts["train"].blocks())
     more = f"-and-{len(collections) - 1}-more" if len(collections) > 1 else ""
     split = {
         "by": "position" if meta["documents"] == "whole" else "hash of the document",
@@ -380,6 +382,7 @@ def _open(
             "documents": meta["documents"],
             **({"columns": meta["columns"]} if len(meta["columns"]) > 1 else {}),
             **({"without_text": meta["blank"]} if meta["blank"] else {}),
+            **({"blank_ends": blank} if blank > MOST else {}),
             **({"longest_source": parts["train"].longest_source} if data.source else {}),
             "split": split,
             "python": sys.version.split()[0],

@@ -93,7 +93,9 @@ def choose(corpus: Corpus, config: TrainConfig, given: Mapping[str, Mapping[str,
         window = take("train", "window", *_window(config, part, steps))
         most = max(1, text // (LANE_WINDOWS * window))
         few = "the text is too short for more" if most < config.lanes else "more would step less often"
-        lanes = take("train", "lanes", min(config.lanes, most), few)
+        lanes = take(
+            "train", "lanes", min(config.lanes, most), f"places of the text read side by side; {few}"
+        )
     config = replace(config, lanes=lanes, window=window)
 
     def read(hidden: int) -> float:
