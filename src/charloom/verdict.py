@@ -12,7 +12,7 @@ from charloom import run as runs
 from charloom.errors import DataError, ModelError
 from charloom.insight import baselines as ground
 from charloom.insight import evaluation
-from charloom.insight.advice import advice
+from charloom.insight.advice import advice, praise
 from charloom.insight.baselines import Baseline
 from charloom.insight.evaluation import Evaluation
 from charloom.insight.heldout import HeldOut
@@ -158,7 +158,8 @@ def judge(
         limit=min(max(found.characters, 1), COMPARED),
         progress=lambda share: progress("comparing with the training text", share),
     )
-    return Verdict(found, beside, advice(found.carried, on_training.nats, beside))
+    told = praise(found.carried, beside) + advice(found.carried, on_training.nats, beside)
+    return Verdict(found, beside, told)
 
 
 def require_same(run: Path, model: Model, corpus: Corpus) -> None:

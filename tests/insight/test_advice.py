@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from charloom.insight.advice import advice
+from charloom.insight.advice import advice, praise
 from charloom.insight.baselines import Baseline
 from charloom.insight.evaluation import Measure
 
@@ -37,9 +37,15 @@ def measure(nats: float, width: float = 0.02) -> Measure:
 def test_each_case_has_its_sentence(nats: float, train_nats: float, said: list[str]) -> None:
     found = advice(measure(nats), train_nats, GROUND)
     assert len(found) == len(said)
+    assert len(praise(measure(nats), GROUND)) == (nats < 1.5)
     for sentence, part in zip(found, said, strict=True):
         assert part in sentence
         assert sentence.endswith(".")
+
+
+def test_a_good_model_is_told_so() -> None:
+    (sentence,) = praise(measure(1.4), GROUND)
+    assert sentence.endswith("it does better than the best of the others, order 5 (2.16).")
 
 
 def test_a_short_text_is_said_to_be_short() -> None:

@@ -14,7 +14,7 @@ WIDE = 0.1  # the interval's share of the loss from which it settles little
 
 
 def advice(held_out: Measure, train_nats: float, baselines: Sequence[Baseline]) -> list[str]:
-    """Sentences, the gravest first.
+    """Sentences, the gravest first; none where nothing is wrong.
 
     `train_nats` are the nats a character of the same weights on the text they were trained on, measured
     as `held_out` was; `baselines` are those of the same held-out text.
@@ -58,3 +58,12 @@ def advice(held_out: Measure, train_nats: float, baselines: Sequence[Baseline]) 
             f"{low / math.log(2):.2f} to {high / math.log(2):.2f} bits a character."
         )
     return found
+
+
+def praise(held_out: Measure, baselines: Sequence[Baseline]) -> list[str]:
+    """One sentence where the model does better than all of these, else none."""
+    best = min(baselines, key=lambda baseline: baseline.nats)
+    if held_out.nats >= best.nats:
+        return []
+    beaten = f"the best of the others, {best.name} ({best.bits_per_character:.2f})"
+    return [f"At {held_out.bits_per_character:.2f} bits a character it does better than {beaten}."]
