@@ -40,6 +40,8 @@ SAMPLE_LENGTH = 200  # of the samples on the way: a few lines of a terminal
 
 def load(path: str | Path, *, precision: str = "float32") -> CharacterModel:
     """The model in a folder. Raises ModelError for one that is missing, damaged, hostile or too new."""
+    if not Path(path).exists() and (runs.RUNS / path / folder.WEIGHTS).is_file():
+        raise ModelError(f"{path}: there is no such model folder; did you mean {runs.RUNS / path}?")
     return CharacterModel(folder.read(Path(path)), Path(path), precision)
 
 

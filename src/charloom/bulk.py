@@ -223,7 +223,7 @@ class Layout:
 
     def header(self) -> str:
         """What stands before the first text."""
-        texts = self._columns or ("text", "prompt")
+        texts = self._columns or ("prompt", "text")
         return self._row([*texts, *self._labels, *self._source, *FACTS]) if self.kind == ".csv" else ""
 
     def line(self, sample: Sample) -> str:
@@ -233,7 +233,7 @@ class Layout:
         found = record(sample, self._columns)
         if self.kind == ".jsonl":
             return json.dumps(found) + "\n"
-        texts = found["columns"].values() if self._columns else (sample.text, sample.prompt)
+        texts = found["columns"].values() if self._columns else (sample.prompt, sample.text)
         labels = [sample.condition.get(name, "") for name in self._labels]
         source = [sample.source] if self._source else []
         return self._row([*texts, *labels, *source, *(found[fact] for fact in FACTS)])

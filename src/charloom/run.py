@@ -151,7 +151,8 @@ def has_checkpoint(run: Path) -> bool:
 def config_of(run: Path) -> Path:
     """The settings of a run. Raises RunError where there is no such run."""
     if not (run / CONFIG).is_file():
-        raise RunError(f"{run}: there is no such run (it would hold {CONFIG}); look into {RUNS}/")
+        there = f"did you mean {RUNS / run}?" if (RUNS / run / CONFIG).is_file() else f"look into {RUNS}/"
+        raise RunError(f"{run}: there is no such run (it would hold {CONFIG}); {there}")
     return run / CONFIG
 
 

@@ -6,13 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from bad_input import ANY, FILES, Case, age, check, cut, drop, garble, poison, reshape
+from bad_input import ANY, FILES, Case, age, check, cut, drop, garble, in_runs, poison, reshape
 
 CASES = [
     Case(
         "a model that is not there",
         "sample nothing",
         "nothing: there is no such model folder; charloom train makes one",
+    ),
+    Case(
+        "a run called by its name alone",
+        "sample book",
+        "book: there is no such model folder; did you mean runs/book?",
+        damage=in_runs,
+    ),
+    Case(
+        "the same to be resumed",
+        "train --resume book",
+        "book: there is no such run (it would hold config.toml); did you mean runs/book?",
+        damage=in_runs,
     ),
     Case(
         "no model named and none trained",
