@@ -65,6 +65,7 @@ def test_forms_of_other_pages_are_refused(server: Running) -> None:
         headers = {"content-type": kind, "origin": "https://evil.example"}
         found = server.http.post(f"{server.url}/v1/completions", content=b'{"prompt": "a"}', headers=headers)
         assert found.status_code == 400
+        assert found.json()["error"]["message"].endswith("send the header Content-Type: application/json")
         assert "access-control-allow-origin" not in found.headers
 
 

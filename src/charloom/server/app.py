@@ -180,6 +180,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
         message = f"{'.'.join(place)}: there is no such field here; leave it out"
     elif first["type"] == "none_required":
         message = f"{param}: not supported here; leave it out"
+    elif not place and "json" not in request.headers.get("content-type", ""):
+        message = "the body is not said to be JSON; send the header Content-Type: application/json"
     else:
         message = f"{param or 'the body'}: {first['msg']}"
     return await _refused(request, Refusal(400, message[:500], param=param))
