@@ -113,6 +113,7 @@ def material(folder: Path) -> None:
     texts = {
         "book.txt": book, "other.txt": book[:5000], "huge.txt": book, "src/code.py": code,
         "names.txt": "".join(f"Name{k:x}\n" for k in range(500)), "new.txt": STORY * 3,
+        "scene.txt": STORY * 40,
         "poems.txt": "\n\n".join(f"roses are {k}\nviolets are blue" for k in range(300)),
         "day.log": "".join(f"12:00:{k % 60:02} host job {k} done\n" for k in range(6000)),
         "new.log": "12:00:01 host job 7 done\n12:00:02 host PANIC\n",
