@@ -40,7 +40,7 @@ def test_lines_that_end_in_blanks(tmp_path: Path) -> None:
         path.write_text("".join(f"Saying {i}.{end}\n" for i in range(400)), encoding="utf-8")
         for cut in ("line", "whole"):
             found = inspect([path], DataConfig(documents=cut)).corpus.provenance
-            assert found.get("blank_ends", 0) == share
+            assert found.get("blank_ends", 0) == pytest.approx(share, abs=0.01)  # the border cuts a line
 
 
 def test_duplicates(tmp_path: Path) -> None:
