@@ -20,10 +20,12 @@ HELD_OUT = 300
 
 
 def main(epochs: float, folder: str | Path) -> int:
-    """Trains on all but the last 300 images; returns how many of those it names right in both languages."""
+    """Trains on all but 300 images; returns how many of those it names right in both languages."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     images, digits = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(images))  # the last are of other hands
+    images, digits = images[order], digits[order]
     rows = [(language, i) for i in range(len(images) - HELD_OUT) for language in NAMES]
     with (folder / "captions.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
