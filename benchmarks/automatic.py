@@ -68,14 +68,16 @@ def measured(text: str, seconds: int, fixed: bool) -> dict[str, Any]:
         run = str(Path(folder, "run"))
         train = [*CHARLOOM, "train", source, "--out", run, "--minutes", str(seconds / 60)]
         train += ["--fractions", "80/10/10", *(FIXED if fixed else []), "--json"]
-        subprocess.run(train, check=True, capture_output=True)
+        told = subprocess.run(train, check=True, capture_output=True, text=True).stdout
         test = [*CHARLOOM, "eval", run, "--part", "test", "--json"]
         found = json.loads(subprocess.run(test, check=True, capture_output=True, text=True).stdout)
         shape = json.loads(Path(run, "config.json").read_text("utf-8"))["model"]
+    done = json.loads(told.splitlines()[-1])
     return {
         "nats": found["carried"]["nats"],
         "interval": found["carried"].get("interval"),
         "model": f"{shape['cell']} {shape['layers']}×{shape['hidden']}, dropout {shape['dropout']}",
+        **{key: done[key] for key in ("characters", "seconds", "step")},
     }
 
 
