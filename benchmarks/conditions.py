@@ -7,7 +7,8 @@
   is none of ours: TF-IDF of character n-grams with logistic regression, trained on the real training texts.
   Beside it: its accuracy on the real test texts, and that of `charloom classify` on the same.
 - worth: the test loss of two trainings of equal seconds, with the class and with it always left unknown.
-- digits: scikit-learn's handwritten digits to captions, exact on held-out images; in two languages.
+- digits: scikit-learn's handwritten digits to captions, exact on held-out images, in five random
+  folds; in two languages.
 - numbers: Spanish to English number words below a million from num2words, 20,000 pairs; exact on others.
 
 Intervals hold 95 % of what other samples of that size would give (Wilson 1927; the loss: bootstrap over
@@ -40,7 +41,7 @@ NAMES = {
     "English": ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"],
     "Spanish": ["cero", "uno", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve"],
 }
-DIGIT_EPOCHS, NUMBER_EPOCHS = 60, 6
+DIGIT_EPOCHS, FOLDS, NUMBER_EPOCHS = 60, 5, 6
 PAIRS, TESTED, BELOW = 20_000, 2_000, 1_000_000
 
 
@@ -130,33 +131,43 @@ def worth(folder: Path) -> dict[str, Any]:
 
 
 def digits(folder: Path, languages: Sequence[str]) -> dict[str, Any]:
-    """Images to captions; with two languages, the language is a second condition."""
+    """Images to captions; with two languages, the language is a second condition.
+
+    Each image is captioned once, by the one of five models that has not seen it.
+    """
     from sklearn.datasets import load_digits
 
     images, numbers = load_digits(return_X_y=True)
-    test = np.random.default_rng(0).permutation(len(images)) < len(images) // 5
-    rows = [
-        (f"{'a' if language == 'English' else 'un'} {NAMES[language][numbers[i]]}", language, images[i])
-        for i in np.flatnonzero(~test)
-        for language in languages
-    ]
-    captions, image = folder / "captions.csv", np.stack([row[2] for row in rows])
-    _write(captions, ["text", "language"], [row[:2] for row in rows])
-    np.savez(captions.with_suffix(".npz"), image=image)
-    condition = "image,language" if len(languages) > 1 else "image"
-    model = charloom.train(
-        captions, out=folder / "digits", overwrite=True, condition=condition, epochs=DIGIT_EPOCHS,
+    fold = np.random.default_rng(0).permutation(len(images)) * FOLDS // len(images)
+    expected = {language: [_caption(number, language) for number in numbers] for language in languages}
+    written = {language: [""] * len(images) for language in languages}
+    for part in range(FOLDS):
+        model = _captioner(folder, expected, images, np.flatnonzero(fold != part))
+        for language in languages:
+            more = {"language": language} if len(languages) > 1 else {}
+            for i in np.flatnonzero(fold == part):
+                written[language][i] = model.caption(images[i], condition=more)
+    right = {language: _right(written[language], expected[language]) for language in languages}
+    return {"epochs": DIGIT_EPOCHS, "folds": FOLDS, **right}
+
+
+def _caption(number: int, language: str) -> str:
+    return f"{'a' if language == 'English' else 'un'} {NAMES[language][number]}"
+
+
+def _captioner(
+    folder: Path, captions: dict[str, list[str]], images: Any, some: Any
+) -> charloom.CharacterModel:
+    """A model of `some` of the images and what they are called, in each language."""
+    rows = [(called[i], language, images[i]) for i in some for language, called in captions.items()]
+    file = folder / "captions.csv"
+    _write(file, ["text", "language"], [row[:2] for row in rows])
+    np.savez(file.with_suffix(".npz"), image=np.stack([row[2] for row in rows]))
+    condition = "image,language" if len(captions) > 1 else "image"
+    return charloom.train(
+        file, out=folder / "digits", overwrite=True, condition=condition, epochs=DIGIT_EPOCHS,
         hidden=256, patience=0, fractions="95/5/0",
     )  # fmt: skip
-    found: dict[str, Any] = {"epochs": DIGIT_EPOCHS, "trained on": len(rows)}
-    for language in languages:
-        expected = [
-            f"{'a' if language == 'English' else 'un'} {NAMES[language][number]}" for number in numbers[test]
-        ]
-        more = {"language": language} if len(languages) > 1 else {}
-        written = [model.caption(array, condition=more) for array in images[test]]
-        found[language] = _right(written, expected)
-    return found
 
 
 def numbers(folder: Path) -> dict[str, Any]:
