@@ -132,32 +132,29 @@ def without_override() -> None:
     ctypes.CDLL(None).prctl(24, 1)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="how root gives up its rights is Linux's")
-def test_a_read_only_folder(folder: Path) -> None:
-    locked = folder / "locked"
-    locked.mkdir(mode=0o555)
-    found = subprocess.run(
-        [sys.executable, "-m", "charloom", "train", "text.txt", *TINY.split(), "--out", "locked/run"],
+def without_rights(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "charloom", *arguments],
         capture_output=True,
         cwd=folder,
         preexec_fn=without_override,
         encoding="utf-8",
         timeout=60,
     )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="how root gives up its rights is Linux's")
+def test_a_read_only_folder(folder: Path) -> None:
+    locked = folder / "locked"
+    locked.mkdir(mode=0o555)
+    found = without_rights(folder, "train", "text.txt", *TINY.split(), "--out", "locked/run")
     assert found.returncode == 1
     assert matches(
         f"locked/run: cannot be made ({folder}/locked is read-only); choose another --out",
         found.stderr.strip(),
     )
     assert list(locked.iterdir()) == []
-    found = subprocess.run(
-        [sys.executable, "-m", "charloom", "sample", "run", "--out", "locked/texts.csv"],
-        capture_output=True,
-        cwd=folder,
-        preexec_fn=without_override,
-        encoding="utf-8",
-        timeout=60,
-    )
+    found = without_rights(folder, "sample", "run", "--out", "locked/texts.csv")
     assert found.returncode == 1
     assert found.stderr.strip().endswith("(Permission denied); choose a folder that you may write to")
 
