@@ -282,6 +282,8 @@ def test_what_a_model_is_and_what_it_does_not_take() -> None:
         made.generate("x", temp=1)
     with pytest.raises(UsageError, match="classify takes a list of texts"):
         made.classify("one text")
+    with pytest.raises(UsageError, match="fewer sources than texts"):
+        list(made.classify(["one", "two"], source=[""]))
 
 
 def test_the_lesson_knows_no_conditions(data_folder: Path, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def classify(
     eos = np.array([] if model.vocabulary.eos is None else [model.vocabulary.eos], np.int32)
     shares = np.array(condition.counts, np.float64)
     prior = np.log(np.maximum(shares, 1) / np.maximum(shares, 1).sum())
-    pairs = zip(texts, repeat(source) if isinstance(source, str) else source, strict=False)
+    pairs = _paired(texts, repeat(source) if isinstance(source, str) else source)
     while group := list(islice(pairs, BATCH)):
         ids = [np.concatenate((model.encode(text), eos)) for text, _ in group]
         likely = np.empty((len(group), len(condition.values)))
@@ -61,6 +61,18 @@ def classify(
         for (text, _), row in zip(group, chances, strict=True):
             order = np.argsort(-row, kind="stable")
             yield Classified(text, {condition.values[i]: float(row[i]) for i in order})
+
+
+def _paired(texts: Iterable[str], sources: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Each text and its source; what no text is left for is not asked for."""
+    sources = iter(sources)
+    for text in texts:
+        before = next(sources, None)
+        if before is None:
+            raise UsageError(
+                "classify: there are fewer sources than texts; give one for each, or one for all"
+            )
+        yield text, before
 
 
 def condition_of(generator: Generator, name: str = "") -> Condition:
