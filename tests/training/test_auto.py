@@ -18,7 +18,7 @@ Prepare = Callable[..., Corpus]
 SPEED = 2e11  # floating-point operations a second: two ordinary cores
 CHOSEN = {
     "model": {"cell", "layers", "hidden", "dropout"},
-    "train": {"window", "lanes", "rate", "muon_rate"},
+    "train": {"window", "lanes", "rate", "muon_rate", "muon_decay"},
 }
 
 
@@ -57,6 +57,8 @@ def test_more_text_is_a_wider_model_with_less_dropout(prepare: Prepare) -> None:
     assert found[0]["hidden"] < found[-1]["hidden"]
     assert found[0]["dropout"] == auto.MOST_DROPOUT
     assert chosen(prepare(400_000), TrainConfig(epochs=1))["dropout"] == 0
+    decays = [chosen(prepare(400_000), TrainConfig(epochs=n))["muon_decay"] for n in (10, 15, 20, 500)]
+    assert decays == [0.05, 0.075, 0.1, 0.1]
     assert chosen(prepare(4000), TrainConfig(minutes=1))["lanes"] < TrainConfig().lanes
     assert found[-1]["lanes"] == TrainConfig().lanes
 

@@ -36,7 +36,10 @@ ROWS = 64  # documents a step, or half of them where steps are few
 DOCUMENT_STEPS = 8  # in an epoch of documents, at least
 FREE_EPOCHS = 3.0  # times that a text is read without dropout (docs/log.md)
 DROPOUT = 0.14  # for every time that the epochs double beyond
-MOST_DROPOUT = 0.5
+MANY_EPOCHS = 10.0  # times that a text is read before it takes more to keep a model from learning it by heart
+MORE_DROPOUT = 0.1  # for every time that the epochs double beyond, too
+MOST_DROPOUT = 0.6
+MOST_DECAY = 2.0  # of Muon, times its default
 SOURCE_DROPOUT = 0.1  # at most, with sources: at 0.5 number words were not learned at all
 GENTLE = 0.3  # of the rates for a model that has learned before: more would make it forget
 TIMED_WIDTH = 512
@@ -117,16 +120,23 @@ def choose(corpus: Corpus, config: TrainConfig, given: Mapping[str, Mapping[str,
     told = f"about {_rounded(read(hidden))} characters are read in the budget, of {_rounded(text)} there are"
     hidden = take("model", "hidden", hidden, told)
     epochs = read(hidden) / text
-    dropout = DROPOUT * math.log2(max(epochs / FREE_EPOCHS, 1.0))
-    told = f"the text is read about {epochs:.1f} times"
+    dropout = DROPOUT * _doublings(epochs / FREE_EPOCHS) + MORE_DROPOUT * _doublings(epochs / MANY_EPOCHS)
+    often = told = f"the text is read about {epochs:.1f} times"
     if corpus.vocabulary.sep is not None:
         dropout, told = min(dropout, SOURCE_DROPOUT), told + ", but its source wants to be read exactly"
     take("model", "dropout", round(min(MOST_DROPOUT, dropout), 2), told)
+    decay = config.muon_decay * min(MOST_DECAY, max(1.0, epochs / MANY_EPOCHS))
+    take("train", "muon_decay", round(decay, 3), f"{often}; more often, more of it")
     share, why = (GENTLE, "a third: it goes on from a trained model") if config.start else (1.0, "")
     for key, reason in (("rate", "Adam's, on all but"), ("muon_rate", "Muon's, on")):
         rate = round(share * getattr(config, key), 5)
         take("train", key, rate, why or f"{reason} recurrent matrices; best of several on validation parts")
     return Choice(values, reasons)
+
+
+def _doublings(ratio: float) -> float:
+    """How often one doubles before it is `ratio`; 0 below one."""
+    return math.log2(max(ratio, 1.0))
 
 
 def _window(config: TrainConfig, part: Part, steps: float) -> tuple[int, str]:
