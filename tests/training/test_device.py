@@ -66,6 +66,18 @@ def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert device.choose(TrainConfig(device="auto", precision="float32", threads=1)).device.type == "cpu"
 
 
+def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    places = [
+        device.choose(TrainConfig(precision="float32", threads=1), sharing).device.type
+        for sharing in (1, 2, 3)
+    ]
+    assert places == ["cuda", "cuda", "cpu"]
+    with pytest.raises(UsageError, match="device cuda is not there for each of 3 processes; torch sees"):
+        device.choose(TrainConfig(device="cuda"), 3)
+
+
 def test_torch_is_left_as_it_was() -> None:
     """Threads and the treatment of tiny numbers belong to whoever called."""
     tiny = torch.tensor([1e-40])

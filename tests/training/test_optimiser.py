@@ -143,7 +143,7 @@ def test_the_norm_is_clipped_and_told() -> None:
     give_gradients(made, 0, scale=10.0)
     before = {n: p.grad.clone() for n, p in made.named_parameters() if p.grad is not None}
     norm = torch.cat([g.flatten() for g in before.values()]).norm().item()
-    assert Optimiser(made, TrainConfig(clip=1.0)).step(1.0) == pytest.approx(norm, rel=1e-5)
+    assert float(Optimiser(made, TrainConfig(clip=1.0)).step(1.0)) == pytest.approx(norm, rel=1e-5)
     for name, gradient in before.items():
         torch.testing.assert_close(made.get_parameter(name).grad, gradient / norm, rtol=1e-3, atol=1e-7)
     made = network()

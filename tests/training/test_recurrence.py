@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,6 +15,7 @@ from charloom.model.config import CELLS, Cell, ModelConfig
 from charloom.training import recurrence
 from charloom.training.network import Layer
 
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 pytestmark = pytest.mark.skipif(not COMPILES, reason="numba is not installed")
 
 
@@ -25,25 +27,29 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(before)
 
 
-def found(layer: Layer, columns: bool, low: bool, batch: int, steps: int) -> list[Tensor]:
+def found(
+    layer: Layer, columns: bool, low: bool, batch: int, steps: int, device: str = "cpu"
+) -> list[Tensor]:
     """Outputs, the state after them, and the gradients of inputs, state and weights."""
+    layer = copy.deepcopy(layer).to(device)
     random = torch.Generator().manual_seed(1)
     width = layer.weight_hidden.shape[1]
     parts = 2 if layer.cell == "lstm" else 1
-    inputs = torch.randn(batch, steps, layer.weight_input.shape[1], generator=random, requires_grad=True)
-    state = torch.randn(parts, batch, width, generator=random, requires_grad=True)
-    layer.zero_grad()
-    with torch.autocast("cpu", torch.bfloat16, enabled=low):
+    inputs = torch.randn(batch, steps, layer.weight_input.shape[1], generator=random).to(device)
+    state = torch.randn(parts, batch, width, generator=random).to(device)
+    inputs.requires_grad_()
+    state.requires_grad_()
+    with torch.autocast(device, torch.bfloat16, enabled=low):
         if columns:
             outputs, after = layer.columns(inputs.permute(2, 1, 0), state.transpose(1, 2))
             outputs, after = outputs.permute(2, 1, 0), after.transpose(1, 2)
         else:
             outputs, after = layer(inputs, state)
-    weight = torch.randn(outputs.shape, generator=random)
-    of_state = torch.randn(after.shape, generator=random)
+    weight = torch.randn(outputs.shape, generator=random).to(device)
+    of_state = torch.randn(after.shape, generator=random).to(device)
     torch.autograd.backward((outputs * weight).sum() + (after * of_state).sum())
     gradients = [inputs.grad, state.grad, *(parameter.grad for parameter in layer.parameters())]
-    return [outputs.detach(), after.detach(), *(each for each in gradients if each is not None)]
+    return [each.detach().float().cpu() for each in (outputs, after, *gradients) if each is not None]
 
 
 def layer(cell: Cell, hidden: int, inputs: int) -> Layer:
@@ -70,11 +76,24 @@ def test_torchs_layer(cell: Cell, batch: int, steps: int, hidden: int, inputs: i
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_bfloat16_is_near(cell: Cell, threads: int) -> None:
+@pytest.mark.parametrize(("columns", "device"), [(True, "cpu"), *((False, device) for device in DEVICES)])
+def test_bfloat16_is_near(cell: Cell, columns: bool, device: str, threads: int) -> None:
     made = layer(cell, 48, 20)
-    exact, rough = found(made, True, False, 40, 12), found(made, True, True, 40, 12)
+    exact, rough = found(made, True, False, 40, 12), found(made, columns, True, 40, 12, device)
+    assert len(rough) == len(exact) == 8
     for mine, other in zip(rough, exact, strict=True):
         assert (mine - other).norm() < 0.03 * other.norm()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("device", DEVICES)
+def test_torchs_layer_where_it_is_used(cell: Cell, device: str) -> None:
+    """A GPU multiplies float32 with 10 of its 23 bits."""
+    made = layer(cell, 48, 20)
+    for mine, other in zip(
+        found(made, False, False, 40, 12, device), found(made, True, False, 40, 12), strict=True
+    ):
+        assert (mine - other).norm() < 0.002 * other.norm()
 
 
 def test_bits_of_bfloat16_are_torchs() -> None:

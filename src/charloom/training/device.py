@@ -18,6 +18,7 @@ from charloom.job import processors
 from charloom.training.config import Precision, TrainConfig
 
 CHECK_ROWS = 256  # of the trial product: large enough that its time is the arithmetic's
+CHECK_ROWS_GPU = 2**14  # fewer it multiplies in the time that asking takes
 CHECK_TRIALS = 15  # of each kind, in turns: beside another program some of them run undisturbed
 CHECK_TOLERANCE = 0.02  # bfloat16 keeps 8 bits: a sum of 256 products errs by well under a hundredth
 
@@ -64,9 +65,9 @@ class Place:
 def choose(config: TrainConfig, sharing: int = 1) -> Place:
     """Settle device, precision and threads, where so many processes are `sharing` the machine.
 
-    Raises UsageError for a device that torch does not see.
+    Raises UsageError for a device that torch does not see, or of which each process cannot have its own.
     """
-    device = _device(config.device)
+    device = _device(config.device, sharing)
     threads = config.threads or max(1, processors() // sharing)
     if config.precision != "auto":
         return Place(device, config.precision, threads, "as asked for")
@@ -83,20 +84,23 @@ def choose(config: TrainConfig, sharing: int = 1) -> Place:
     )
 
 
-def _device(asked: str) -> torch.device:
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+def _device(asked: str, sharing: int) -> torch.device:
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    there = {"cpu": True, "cuda": gpus >= sharing, "mps": torch.backends.mps.is_available()}
     if asked == "auto":
         return torch.device("cuda" if there["cuda"] else "cpu")  # mps loses to the processor on small cells
     if not there[asked]:
         found = ", ".join(name for name, is_there in there.items() if is_there)
-        raise UsageError(f"device {asked} is not there; torch sees {found}")
+        each = f" for each of {sharing} processes" if gpus else ""
+        raise UsageError(f"device {asked} is not there{each}; torch sees {found}")
     return torch.device(asked)
 
 
 def _compare(device: torch.device) -> tuple[float, float]:
     """How much faster a bfloat16 product is than a float32 one, and its relative error."""
     generator = torch.Generator().manual_seed(0)
-    left = torch.randn(CHECK_ROWS, 512, generator=generator).to(device)
+    rows = CHECK_ROWS if device.type == "cpu" else CHECK_ROWS_GPU
+    left = torch.randn(rows, 512, generator=generator).to(device)
     right = torch.randn(512, 2048, generator=generator).to(device)
     low_left, low_right = left.bfloat16(), right.bfloat16()
     exact = left @ right

@@ -57,22 +57,25 @@ class Layer(nn.Module):
         return recurrence.recur(self.cell, matrix, inputs, state)
 
     def forward(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, I), (parts, B, H) -> (B, T, H), (parts, B, H)."""
-        weights: list[Tensor] = [self.weight_input, self.weight_hidden, self.bias_input, self.bias_hidden]
-        parts = [part.unsqueeze(0).contiguous() for part in state]
-        fixed: tuple[Any, ...] = (
-            True,
-            1,
-            0.0,
-            self.training,
-            False,
-            True,
-        )  # biases, layers, dropout, …, batch first
-        if self.cell == "lstm":
-            outputs, hidden, memory = torch.lstm(inputs, parts, weights, *fixed)
-            return outputs, torch.cat((hidden, memory))
-        step = torch.gru if self.cell == "gru" else torch.rnn_tanh
-        outputs, hidden = step(inputs, parts[0], weights, *fixed)
+        """(B, T, I), (parts, B, H) -> (B, T, H), (parts, B, H).
+
+        Under autocast all of it is in autocast's type: by itself torch would take float16 on a GPU.
+        """
+        kind = inputs.device.type
+        low = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
+        apart = (self.weight_input, self.weight_hidden, self.bias_input, self.bias_hidden)
+        chunk = torch.cat([weight.flatten() for weight in apart]).to(low)  # cuDNN wants them in one piece
+        pieces = torch.split(chunk, [weight.numel() for weight in apart])
+        weights = [piece.view_as(weight) for piece, weight in zip(pieces, apart, strict=True)]
+        parts = [part.unsqueeze(0).contiguous() for part in state.to(low)]
+        fixed: tuple[Any, ...] = (True, 1, 0.0, self.training, False, True)
+        # biases, layers, dropout, training, both directions, batch first
+        with torch.autocast(kind, enabled=False):
+            if self.cell == "lstm":
+                outputs, hidden, memory = torch.lstm(inputs.to(low), parts, weights, *fixed)
+                return outputs, torch.cat((hidden, memory))
+            step = torch.gru if self.cell == "gru" else torch.rnn_tanh
+            outputs, hidden = step(inputs.to(low), parts[0], weights, *fixed)
         return outputs, hidden
 
 

@@ -133,12 +133,12 @@ class Optimiser:
         for parameter in self._all:
             parameter.grad = None
 
-    def step(self, fraction: float) -> float:
+    def step(self, fraction: float) -> Tensor:
         """Clip, then update at `fraction` of the full rates; returns the gradient's norm before clipping."""
         norm = nn.utils.clip_grad_norm_(self._all, self._clip or float("inf"))
         self._adam.step(fraction)
         self._muon.step(fraction)
-        return float(norm)
+        return norm
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor that the next step depends on."""

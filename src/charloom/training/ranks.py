@@ -187,7 +187,7 @@ class Ranks:
                 "or unset WORLD_SIZE"
             )
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        if torch.cuda.is_available():
+        if self.job.local_rank < torch.cuda.device_count():
             torch.cuda.set_device(self.job.local_rank)
         with self._exchange():
             dist.init_process_group(backend, timeout=timedelta(seconds=PATIENCE))
