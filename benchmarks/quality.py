@@ -48,6 +48,7 @@ ROWS = [
         for text in ("ag_news:test", "python-docs", "python-source")
         for seconds in (60, 300)
     ),
+    "tinyshakespeare:1800:0",
     "tinyshakespeare:until:0",
 ]
 PEERS = [f"{text}:{seconds}" for text in ("tinyshakespeare",) for seconds in (75, 300)]

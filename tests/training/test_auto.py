@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from charloom.model.config import CELLS, ModelConfig
 from charloom.text.corpus import Corpus
 from charloom.training import auto
 from charloom.training.config import TrainConfig
+from charloom.training.device import Place
 
 Prepare = Callable[..., Corpus]
 SPEED = 2e11  # floating-point operations a second: two ordinary cores
@@ -24,7 +26,7 @@ CHOSEN = {
 
 @pytest.fixture(autouse=True)
 def _machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auto, "_speed", lambda config, vocabulary: SPEED)
+    monkeypatch.setattr(auto, "_speed", lambda *_: SPEED)
 
 
 def chosen(corpus: Corpus, config: TrainConfig, **given: dict[str, Any]) -> dict[str, Any]:
@@ -79,6 +81,26 @@ def test_what_is_given_is_kept(cell: str, prepare: Prepare) -> None:
     assert not found.keys() & {"hidden", "layers", "cell", "lanes", "window"}
 
 
+@pytest.mark.parametrize(
+    ("kind", "size", "gain", "lanes"),
+    [
+        ("cuda", 400_000, 3.5, auto.GPU_LANES),
+        ("cuda", 400_000, 1.5, TrainConfig().lanes),
+        ("cuda", 40_000, 3.5, TrainConfig().lanes),
+        ("cpu", 400_000, 3.5, TrainConfig().lanes),
+    ],
+)
+def test_more_lanes_on_a_gpu_that_has_room_for_them(
+    kind: str, size: int, gain: float, lanes: int, prepare: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auto, "_speed", lambda config, *_: SPEED * (gain if config.lanes > 64 else 1))
+    place = Place(torch.device(kind), "float32", 1, "")
+    monkeypatch.setattr(auto.device, "choose", lambda config: place)
+    assert chosen(prepare(size), TrainConfig(minutes=0.1))["lanes"] == lanes
+    given = {"lanes": 32}
+    assert "lanes" not in chosen(prepare(size), TrainConfig(minutes=0.1, lanes=32), train=given)
+
+
 def test_a_text_of_a_few_characters(prepare: Prepare) -> None:
     found = chosen(prepare(30), TrainConfig(minutes=5))
     assert (found["hidden"], found["lanes"]) == (auto.SAFE, 1)
@@ -103,4 +125,5 @@ def test_repetitions_are_counted_by_how_far_back_they_are() -> None:
 def test_the_machine_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setattr(auto, "TIMED_WIDTH", 64)
-    assert auto._speed(TrainConfig(threads=1, precision="float32", window=8), 30) > 1e7
+    config = TrainConfig(threads=1, precision="float32", window=8)
+    assert auto._speed(config, 30, auto.device.choose(config)) > 1e7

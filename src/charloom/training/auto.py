@@ -32,7 +32,7 @@ LOOKED_AT = 200_000  # characters that are searched for repetitions
 LANE_WINDOWS = 8  # windows in a lane, at least: with fewer the heads repeat themselves at once
 DOCUMENT_WINDOW = 64  # characters of a document a step, as in lanes
 SOURCE_WINDOW = 256  # with sources: the gradient has to reach back into them
-ROWS = 64  # documents a step, or half of them where steps are few
+GPU_LANES = 256  # where it reads them in the time of 64, and the text is large (docs/log.md)
 DOCUMENT_STEPS = 8  # in an epoch of documents, at least
 FREE_EPOCHS = 3.0  # times that a text is read without dropout (docs/log.md)
 DROPOUT = 0.14  # for every time that the epochs double beyond
@@ -75,7 +75,9 @@ def choose(corpus: Corpus, config: TrainConfig, given: Mapping[str, Mapping[str,
 
     take("model", "cell", sizes.cell, "learns most of the three in equal time")
     take("model", "layers", sizes.layers, "in minutes, width pays more than depth")
-    speed = 0.0 if config.epochs or config.steps else _speed(config, vocabulary)
+    speed = 0.0
+    if not config.epochs and not config.steps:
+        config, speed = _paced(config, sizes, vocabulary, text, fixed="lanes" in given.get("train", {}))
     part = corpus.train
     if part.documents is not None and layout.name(corpus, config) == "documents":
         count = len(part.documents) - 1
@@ -86,8 +88,8 @@ def choose(corpus: Corpus, config: TrainConfig, given: Mapping[str, Mapping[str,
             window = take(
                 "train", "window", SOURCE_WINDOW, "most texts are read in one piece with their source"
             )
-        steps = _steps(config, sizes, vocabulary, text, speed, int(ROWS * min(window, average)))
-        rows = ROWS // 2 if steps < FEW_STEPS and not config.steps else ROWS
+        steps = _steps(config, sizes, vocabulary, text, speed, int(config.lanes * min(window, average)))
+        rows = config.lanes // 2 if steps < FEW_STEPS and not config.steps else config.lanes
         rows = max(1, min(rows, count // DOCUMENT_STEPS))
         told = f"documents side by side, of {average:,.0f} characters on average"
         lanes: int = take("train", "lanes", rows, told)
@@ -121,12 +123,13 @@ def choose(corpus: Corpus, config: TrainConfig, given: Mapping[str, Mapping[str,
     hidden = take("model", "hidden", hidden, told)
     epochs = read(hidden) / text
     dropout = DROPOUT * _doublings(epochs / FREE_EPOCHS) + MORE_DROPOUT * _doublings(epochs / MANY_EPOCHS)
-    often = told = f"the text is read about {epochs:.1f} times"
+    decay = min(MOST_DECAY, max(1.0, epochs / MANY_EPOCHS))
+    told = f"the text is read about {epochs:.1f} times"
     if corpus.vocabulary.sep is not None:
-        dropout, told = min(dropout, SOURCE_DROPOUT), told + ", but its source wants to be read exactly"
+        dropout, decay = min(dropout, SOURCE_DROPOUT), 1.0
+        told += ", but its source wants to be read exactly"
     take("model", "dropout", round(min(MOST_DROPOUT, dropout), 2), told)
-    decay = config.muon_decay * min(MOST_DECAY, max(1.0, epochs / MANY_EPOCHS))
-    take("train", "muon_decay", round(decay, 3), f"{often}; more often, more of it")
+    take("train", "muon_decay", round(decay * config.muon_decay, 3), told)
     share, why = (GENTLE, "a third: it goes on from a trained model") if config.start else (1.0, "")
     for key, reason in (("rate", "Adam's, on all but"), ("muon_rate", "Muon's, on")):
         rate = round(share * getattr(config, key), 5)
@@ -188,12 +191,26 @@ def _operations(shape: ModelConfig, vocabulary: int, characters: int) -> float:
     return 6.0 * characters * _weights(shape, vocabulary) + ROUNDS * round_
 
 
-def _speed(config: TrainConfig, vocabulary: int) -> float:
+def _paced(
+    config: TrainConfig, sizes: ModelConfig, vocabulary: int, text: int, fixed: bool
+) -> tuple[TrainConfig, float]:
+    """The speed of whole steps; of more lanes unless `fixed`, where a GPU hardly notices them."""
+    place = device.choose(config)
+    speed = _speed(config, vocabulary, place)
+    if not fixed and place.device.type == "cuda":
+        wide = replace(config, lanes=GPU_LANES)
+        faster, characters = _speed(wide, vocabulary, place), wide.lanes * wide.window
+        steps = _steps(wide, sizes, vocabulary, text, faster, characters)
+        if faster > 2 * speed and steps * characters < MANY_EPOCHS * text:
+            return wide, faster
+    return config, speed
+
+
+def _speed(config: TrainConfig, vocabulary: int, place: device.Place) -> float:
     """Operations a second of whole steps on this machine: some are taken, of a model nobody keeps.
 
     They are short ones: what a step takes whatever it reads is more of these than of long ones.
     """
-    place = device.choose(config)
     shape = ModelConfig(hidden=TIMED_WIDTH)
     network = Network(shape, vocabulary, torch.Generator().manual_seed(0)).to(place.device)
     learner = Learner(network, Optimiser(network, config), place, 0, Ranks())
