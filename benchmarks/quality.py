@@ -44,7 +44,7 @@ DEFAULT = "90/5/5"
 ROWS = [
     *(f"tinyshakespeare:{seconds}:0,1,2" for seconds in (75, 150, 300)),
     *(
-        f"{text}:{seconds}:0"
+        f"{text}:{seconds}:0,1,2"
         for text in ("ag_news:test", "python-docs", "python-source")
         for seconds in (60, 300)
     ),
