@@ -105,13 +105,8 @@ def choose(corpus: Corpus, config: TrainConfig, given: Mapping[str, Mapping[str,
 
     def read(hidden: int) -> float:
         """Characters that the budget trains on at this width."""
-        if config.epochs:
-            return config.epochs * text
-        if config.steps:
-            return float(config.steps) * lanes * window
-        seconds = 60 * (config.minutes or DEFAULT_MINUTES)
-        shape = replace(sizes, hidden=hidden)
-        return seconds * speed / _operations(shape, vocabulary, lanes * window) * lanes * window
+        shape, characters = replace(sizes, hidden=hidden), lanes * window
+        return _steps(config, shape, vocabulary, text, speed, characters) * characters
 
     hidden = WIDTHS[0]
     for width in WIDTHS:

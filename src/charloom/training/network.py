@@ -62,7 +62,7 @@ class Layer(nn.Module):
         Under autocast all of it is in autocast's type: by itself torch would take float16 on a GPU.
         """
         kind = inputs.device.type
-        low = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
+        low = recurrence.precision(kind)
         apart = (self.weight_input, self.weight_hidden, self.bias_input, self.bias_hidden)
         chunk = torch.cat([weight.flatten() for weight in apart]).to(low)  # cuDNN wants them in one piece
         pieces = torch.split(chunk, [weight.numel() for weight in apart])

@@ -33,6 +33,11 @@ def fits(device: torch.device) -> bool:
     return COMPILES and device.type == "cpu"
 
 
+def precision(device: str) -> torch.dtype:
+    """What products on such a device are made in: autocast's type under autocast."""
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
+
+
 def recur(cell: Cell, matrix: Tensor, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
     """Hidden values (H, T, B) and the state (parts, H, B) after them, from the `state` before.
 
@@ -40,8 +45,7 @@ def recur(cell: Cell, matrix: Tensor, inputs: Tensor, state: Tensor) -> tuple[Te
     Its blocks are LSTM's i f g o; GRU's r and z, the candidate's input side, and the candidate's hidden
     side. Under autocast, products are bfloat16, and so are the hidden values.
     """
-    low = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
-    hidden, after = _Recurrence.apply(cell, low, matrix, inputs, state)  # type: ignore[no-untyped-call]
+    hidden, after = _Recurrence.apply(cell, precision("cpu"), matrix, inputs, state)  # type: ignore[no-untyped-call]
     return hidden, after
 
 
