@@ -76,6 +76,9 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> N
     assert places == ["cuda", "cuda", "cpu"]
     with pytest.raises(UsageError, match="device cuda is not there for each of 3 processes; torch sees"):
         device.choose(TrainConfig(device="cuda"), 3)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(UsageError, match="device mps is not there; torch sees cpu, cuda"):
+        device.choose(TrainConfig(device="mps"))
 
 
 def test_torch_is_left_as_it_was() -> None:

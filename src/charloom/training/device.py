@@ -91,7 +91,7 @@ def _device(asked: str, sharing: int) -> torch.device:
         return torch.device("cuda" if there["cuda"] else "cpu")  # mps loses to the processor on small cells
     if not there[asked]:
         found = ", ".join(name for name, is_there in there.items() if is_there)
-        each = f" for each of {sharing} processes" if gpus else ""
+        each = f" for each of {sharing} processes" if sharing > 1 else ""
         raise UsageError(f"device {asked} is not there{each}; torch sees {found}")
     return torch.device(asked)
 

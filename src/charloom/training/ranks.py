@@ -186,9 +186,11 @@ class Ranks:
                 f"WORLD_SIZE is {self.size} but nobody says where the others are; start it with torchrun, "
                 "or unset WORLD_SIZE"
             )
-        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        if self.job.local_rank < torch.cuda.device_count():
-            torch.cuda.set_device(self.job.local_rank)
+        backend = "gloo"
+        if torch.cuda.is_available():
+            backend = "cpu:gloo,cuda:nccl"
+            if self.job.local_rank < torch.cuda.device_count():  # else all train on the processor
+                torch.cuda.set_device(self.job.local_rank)
         with self._exchange():
             dist.init_process_group(backend, timeout=timedelta(seconds=PATIENCE))
             self._patient = dist.new_group(timeout=timedelta(days=7), backend="gloo")
