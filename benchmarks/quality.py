@@ -41,20 +41,16 @@ from rows import Rows, data_folder, table
 CHARLOOM = [sys.executable, "-m", "charloom"]
 FRACTIONS = {"tinyshakespeare": "90/0/10", "ag_news:test": "80/10/10"}
 DEFAULT = "90/5/5"
+OTHERS = [
+    f"{text}:{seconds}" for text in ("ag_news:test", "python-docs", "python-source") for seconds in (60, 300)
+]
 ROWS = [
     *(f"tinyshakespeare:{seconds}:0,1,2" for seconds in (75, 150, 300)),
-    *(
-        f"{text}:{seconds}:0,1,2"
-        for text in ("ag_news:test", "python-docs", "python-source")
-        for seconds in (60, 300)
-    ),
+    *(f"{other}:0,1,2" for other in OTHERS),
     "tinyshakespeare:1800:0",
     "tinyshakespeare:until:0",
 ]
-PEERS = [f"{text}:{seconds}" for text in ("tinyshakespeare",) for seconds in (75, 300)]
-PEERS += [
-    f"{text}:{seconds}" for text in ("ag_news:test", "python-docs", "python-source") for seconds in (60, 300)
-]
+PEERS = ["tinyshakespeare:75", "tinyshakespeare:300", *OTHERS]
 WINDOWS = (64, 256)  # characters; the transformer's context is the first
 TARGET = 1.886  # nats: nanoGPT's recipe for processors after 2,000 steps
 
