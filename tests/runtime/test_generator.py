@@ -20,6 +20,7 @@ from charloom.runtime.state import State
 from charloom.runtime.twins import Twins, log_softmax
 from charloom.runtime.weights import fold
 from charloom.text.vocabulary import Vocabulary
+from drawn import require_drawn
 
 OPTIONS = [
     {},
@@ -129,8 +130,9 @@ def test_streams_enter_and_leave_at_any_step(make_model) -> None:
 def test_a_stretch_that_is_told_to_halt_ends_after_the_step(make_model, engine) -> None:
     model = make_model("gru")
     generator = Generator(model)
+    generator.engine = engine(fold(model.config, model.weights, "float32"))
     settings = SamplerConfig(length=40, ignore_eos=True)
-    batch = Batch(engine(fold(model.config, model.weights, "float32")), model, 64)
+    batch = Batch(generator.engine, model, 64)
     streams = [Stream(model, generator.prime("he "), settings, number=k) for k in range(64)]
     for stream in streams:
         batch.enter(stream)
@@ -291,3 +293,14 @@ def test_without_compilation_the_texts_are_of_the_same_paths(make_model) -> None
         settings = SamplerConfig(length=20, **options)
         single = [generator.sample("the ", settings=settings, stream=k) for k in range(4)]
         assert list(generator.sample_many(["the "], settings=settings, n=4, batch=3)) == single
+
+
+@pytest.mark.parametrize("options", [{}, {"temperature": 0}, {"top_k": 3}, {"stop": ("e",)}], ids=str)
+def test_a_text_of_other_logits_is_not_taken_for_drawn(make_model, options) -> None:
+    model, settings = make_model("gru"), SamplerConfig(length=40, ignore_eos=True, **options)
+    generator = Generator(model)
+    text = generator.sample("he ", settings=settings).text
+    require_drawn(generator, text, "he ", settings)
+    model.weights["output.bias"][:] += np.linspace(0, 1, len(model.vocabulary), dtype=np.float32)
+    with pytest.raises(AssertionError):
+        require_drawn(Generator(model), text, "he ", settings)

@@ -17,6 +17,7 @@ from charloom.runtime.generator import Generator
 from charloom.runtime.options import SamplerConfig
 from charloom.text.condition import Condition
 from charloom.text.vocabulary import Vocabulary
+from drawn import require_drawn
 from in_browser import ask, generated
 
 VECTORS = json.loads(
@@ -71,9 +72,9 @@ def test_logits_and_greedy_text_are_the_runtime_s(
     scores = next(generator.score([model.vocabulary.encode(TEXT)]))
     np.testing.assert_allclose(nats, -scores.log_probabilities, atol=1e-4)
     greedy = SamplerConfig(temperature=0, length=2000, ignore_eos=True)
-    text = generator.sample(TEXT, settings=greedy).text
+    text = generated(page, TEXT, temperature=0, length=2000, ignore_eos=True)
     assert len(text) == 2000
-    assert generated(page, TEXT, temperature=0, length=2000, ignore_eos=True) == text
+    require_drawn(generator, text, TEXT, greedy)
 
 
 @pytest.mark.parametrize(("cell", "layers"), [("lstm", 2), ("gru", 1), ("rnn", 2)])
@@ -100,7 +101,7 @@ def test_texts_begin_with_a_condition_or_a_source(
     for given, (logits, text) in zip(asked, found, strict=True):
         np.testing.assert_allclose(logits, generator.prime("a ", **given).logits, atol=1e-4)
         settings = SamplerConfig(length=60, seed=3, strength=given.pop("strength", 1))
-        assert text == generator.sample("a ", settings=settings, **given).text
+        require_drawn(generator, text, "a ", settings, **given)
     assert len({tuple(logits) for logits, _ in found}) == len(asked)
 
 
@@ -109,8 +110,8 @@ def test_a_wrong_beginning_is_told(lab: Lab, make_folder: MakeFolder) -> None:
     one, model = make_folder(conditions=(CLASS,))
     none, _ = make_folder()
     translates, _ = make_folder(specials=TRANSLATES)
-    bare = Generator(model).sample("a ", condition="even", settings=SamplerConfig(length=20)).text
-    assert generated(lab(one), "a ", condition="even", length=20) == bare
+    bare = generated(lab(one), "a ", condition="even", length=20)
+    require_drawn(Generator(model), bare, "a ", SamplerConfig(length=20), condition="even")
     for source, options, told in (
         (both, {"condition": "even"}, "there are .*; say which"),
         (both, {"condition": {"klass": 1}}, "condition klass: the model has none of this name"),
@@ -147,13 +148,13 @@ def test_the_same_options_and_seed_give_the_same_text(lab: Lab, make_folder: Mak
     for options, text in zip(asked, found, strict=True):
         stream = options.pop("stream")
         settings = SamplerConfig(**{**options, "stop": tuple(options.get("stop", ()))})
-        assert text == generator.sample("the rain ", settings=settings, stream=stream).text, options
+        require_drawn(generator, text, "the rain ", settings, stream)
 
 
 def test_the_model_s_own_settings_are_the_defaults(lab: Lab, make_folder: MakeFolder) -> None:
     source, model = make_folder(sampling={"temperature": 0.5, "length": 33})
-    expected = Generator(model).sample("the ", settings=SamplerConfig(temperature=0.5, length=33)).text
-    assert generated(lab(source), "the ") == expected
+    text = generated(lab(source), "the ")
+    require_drawn(Generator(model), text, "the ", SamplerConfig(temperature=0.5, length=33))
 
 
 def test_a_text_in_pieces_tells_why_it_ended(lab: Lab, make_folder: MakeFolder) -> None:
@@ -208,13 +209,13 @@ def test_a_model_without_a_beginning_needs_a_prompt(lab: Lab, make_folder: MakeF
 
 
 def test_bytes_never_come_in_halves(lab: Lab, make_folder: MakeFolder) -> None:
-    source, model = make_folder(vocabulary=Vocabulary.of_bytes(("<bos>",)))
-    settings = SamplerConfig(temperature=1.5, length=80, seed=1)
-    expected = Generator(model).sample("é😀", settings=settings).text
-    page = lab(source)
-    pieces = ask(page, "[...model.stream(x)]", {"prompt": "é😀", "temperature": 1.5, "length": 80, "seed": 1})
-    assert "".join(pieces) == expected
-    assert len(expected) == 80
+    source, _ = make_folder(vocabulary=Vocabulary.of_bytes(("<bos>",)))
+    asked = {"prompt": "é😀", "temperature": 1.5, "length": 80, "seed": 1}
+    pieces, whole = ask(lab(source), "[[...model.stream(x)], model.generate(x)]", asked)
+    assert "".join(pieces) == whole
+    assert len(whole) == 80
+    assert any(len(piece.encode()) > 1 for piece in pieces)
+    assert not any("\ud800" <= unit <= "\udfff" for piece in pieces for unit in piece)
 
 
 def test_any_bytes_decode_as_in_python(lab: Lab, make_folder: MakeFolder) -> None:
@@ -258,4 +259,4 @@ def test_a_prompt_takes_the_form_of_the_training_text(lab: Lab, make_folder: Mak
         generator = Generator(model)
         for text, (ids, written) in zip(texts, found, strict=True):
             assert ids == model.encode(text).tolist()
-            assert written == generator.sample(text, settings=settings).text
+            require_drawn(generator, written, text, settings)

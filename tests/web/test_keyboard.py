@@ -14,6 +14,7 @@ from charloom.model.folder import Model
 from charloom.runtime.generator import Generator
 from charloom.runtime.options import SamplerConfig
 from charloom.text.condition import Condition
+from drawn import require_drawn
 
 Open = Callable[..., Page]
 MakeFolder = Callable[..., tuple[Path, Model]]
@@ -156,33 +157,29 @@ SETTINGS: list[tuple[str, str, dict[str, object]]] = [
 
 
 @pytest.fixture
-def texts(make_folder: MakeFolder) -> tuple[Path, Callable[..., str]]:
-    """A model that may end its texts, and what the runtime writes with it under some options."""
+def ending(make_folder: MakeFolder) -> tuple[Path, Generator]:
+    """A model that may end its texts."""
     source, model = make_folder(sampling={"length": 60}, ends=-1)
-    generator = Generator(model)
-
-    def text(**options: object) -> str:
-        settings = SamplerConfig(**{"length": 60, **options})  # type: ignore[arg-type]
-        return "the " + generator.sample("the ", settings=settings).text
-
-    return source, text
+    return source, Generator(model)
 
 
-def test_every_setting_has_its_effect(open_page: Open, texts: tuple[Path, Callable[..., str]]) -> None:
-    source, expected = texts
+def test_every_setting_has_its_effect(open_page: Open, ending: tuple[Path, Generator]) -> None:
+    source, generator = ending
     page = open_page(source=source)
     press(page, "#keep", " ")
     press(page, "summary")
-    plain = expected()
-    assert written(page) == plain
+    plain = written(page)
+    require_drawn(generator, plain.removeprefix("the "), "the ", SamplerConfig(length=60))
     for selector, keys, options in SETTINGS:
-        assert expected(**options) != plain, selector
+        settings = SamplerConfig(**{"length": 60, **options})  # type: ignore[arg-type]
         before = value(page, selector)
         if keys in ("Home", " "):
             press(page, selector, keys)
         else:
             enter(page, selector, keys)
-        assert written(page) == expected(**options), selector
+        text = written(page)
+        assert text != plain, selector
+        require_drawn(generator, text.removeprefix("the "), "the ", settings)
         if keys == "Home":
             for _ in range(20):
                 press(page, selector, "ArrowRight")
@@ -238,20 +235,20 @@ def test_conditions_and_source(open_page: Open, make_folder: MakeFolder) -> None
     page = open_page(source=source)
     press(page, "#keep", " ")
 
-    def expected(strength: float = 1.0, **given: Any) -> str:
+    def require_written(strength: float = 1.0, **given: Any) -> None:
         settings = SamplerConfig(length=30, strength=strength)
-        return "the " + generator.sample("the ", settings=settings, **given).text
+        require_drawn(generator, written(page).removeprefix("the "), "the ", settings, **given)
 
     enter(page, "#text", "the ")
     page.keyboard.press("Control+Enter")
     expect(page.get_by_role("alert")).to_contain_text("fill in the source first")
     reach(page, "#source", "Shift+Tab")
     page.keyboard.type("to")
-    assert written(page) == expected(source="to")
+    require_written(source="to")
     reach(page, "#condition-0", "Shift+Tab")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
-    assert written(page) == expected(source="to", condition={CLASS.name: "even"})
+    require_written(source="to", condition={CLASS.name: "even"})
     reach(page, "#condition-1", "Shift+Tab")
     page.keyboard.type("1 2, 3")
     enter(page, "#text", "the ")
@@ -261,11 +258,11 @@ def test_conditions_and_source(open_page: Open, make_folder: MakeFolder) -> None
     page.keyboard.press("End")
     page.keyboard.type(" 4 5 6 7 8 9.5")
     given = {"source": "to", "condition": {CLASS.name: "even", "image": [1, 2, 3, 4, 5, 6, 7, 8, 9.5]}}
-    assert written(page) == expected(**given)
+    require_written(**given)
     reach(page, "#condition-2", "Shift+Tab")
     page.keyboard.press("End")
     page.keyboard.type(".5")
-    assert written(page) == expected(**given, strength=1.5)
+    require_written(**given, strength=1.5)
     page.locator("#tab-inside").click()
     state = generator.prime("", **given, strength=1.5)
     text = value(page)
