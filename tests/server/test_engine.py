@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
+import untrained
 from charloom.runtime.arrays import Ids, Longs
 from charloom.runtime.generator import Generator
 from charloom.runtime.options import SamplerConfig
@@ -24,6 +25,7 @@ from charloom.server.limits import Limits
 from charloom.server.metrics import Metrics
 from charloom.server.pace import Pace
 from charloom.server.reading import Primed
+from charloom.text.vocabulary import Vocabulary
 
 from .conftest import FOR_EVER, Expected, wait_until
 
@@ -61,8 +63,13 @@ class Driven(Engine):
         self._moment()
 
     def until(self, *jobs: Job) -> None:
-        while not all(self.ending(job) for job in jobs):
+        for _ in range(10_000):
+            if all(self.ending(job) for job in jobs):
+                return
+            if not self._inside and not self._waiting and not self._arrived:
+                break
             self.moment()
+        raise AssertionError("a text never ended")
 
     def text(self, job: Job) -> str:
         return "".join(update.piece for update in self.heard[job])
@@ -283,6 +290,52 @@ def test_a_fault_ends_the_texts_and_not_the_engine(
     engine.submit([after])
     engine.until(after)
     assert engine.text(after) == expected("the ", length=20)
+
+
+@pytest.mark.parametrize("where", ["_update", "Speller", "Stream"])
+def test_a_fault_with_one_text_ends_that_text_alone(
+    where: str, drive, make_job: MakeJob, expected: Expected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the step in which the text ends, or enters; its client is told, and its slot is free again."""
+    engine = drive(streams=2)
+    bad, good = make_job("the ", 4, top=0), make_job("a", 20)
+    works = getattr(engine_module, where)
+
+    def fails(*given: object, **options: object) -> object:
+        concerned = bad in given or where == "Speller" or any(each is bad.settings for each in given)
+        return 1 / 0 if concerned else works(*given, **options)
+
+    monkeypatch.setattr(engine_module, where, fails)
+    engine.submit([bad, good])
+    engine.until(bad, good)
+    assert [engine.ending(bad), engine.ending(good)] == ["failed", "length"]
+    assert sum(update.ending is not None for update in engine.heard[bad]) == 1
+    assert engine.text(good) == expected("a", length=20)
+    assert (engine.streams, len(engine._inside), len(engine._writing)) == (0, 0, 0)
+
+
+def test_eos_inside_a_character_ends_a_text_with_log_probabilities() -> None:
+    model = untrained.model(vocabulary=Vocabulary.of_bytes(("<bos>", "<eos>")), ends=2)
+    engine = Driven(Generator(model))
+    start, before = engine._generator.beginning.state(), engine._generator.beginning.ids()
+    prompt = Prompt(text="", start=start, before=before, ids=before[:0], key=b"")
+    jobs = [
+        Job(prompt=prompt, settings=SamplerConfig(seed=seed, length=40), hear=lambda update: None,
+            length=40, top=1, ranked=True)
+        for seed in range(40)
+    ]  # fmt: skip
+    engine.submit(jobs)
+    engine.until(*jobs)
+    cut = 0
+    for job in jobs:
+        text, tokens = engine.text(job), [token for update in engine.heard[job] for token in update.tokens]
+        assert engine.ending(job) in ("eos", "length")
+        assert [token.at for token in tokens] == sorted(token.at for token in tokens)
+        assert {token.at for token in tokens} <= set(range(len(text)))
+        assert all(text[token.at] == token.text for token in tokens if not token.text.startswith("bytes:"))
+        cut += text.endswith("\N{REPLACEMENT CHARACTER}") and engine.ending(job) == "eos"
+    assert cut, "no <eos> came inside a character"
+    engine._batch.close()
 
 
 def test_patterns_wait_until_their_tables_have_room(

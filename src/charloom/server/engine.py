@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -58,6 +59,7 @@ class Engine:
         self._closing = self._forgets = False
         self._waiting: dict[Job, None] = {}
         self._writing: dict[Stream, Job] = {}
+        self._told: Told = []
         self._reading_pace = Pace(READING, SIDE_BY_SIDE, MOST_READ)
         self._writing_pace = Pace(MOMENT, 1, MOST_STEPS)
         self._begin()
@@ -126,7 +128,6 @@ class Engine:
         self._batch = Batch(self._generator.engine, self._generator.model, self._limits.streams)
         self._readings = Readings(self._generator, self._limits.primed_bytes)
         self._inside: dict[Job, None] = {}  # reading or writing
-        self._told: Told = []
 
     def _run(self) -> None:
         try:
@@ -168,14 +169,12 @@ class Engine:
             self._admit()
             self._read()
             self._write()
-        except Exception:  # a fault of ours: those who were served hear of it, and the next are served
-            log.exception("the engine failed; the texts it was writing end")
-            self._told = [(job, Update("", (), "failed")) for job in (*self._waiting, *self._inside)]
-            told = self._told
+        except Exception:  # which texts it concerns is unknown: all that are open end, the next are served
+            log.exception("engine: internal error; all open texts end")
+            self._told += [(job, Update("", (), "failed")) for job in (*self._waiting, *self._inside)]
             self._waiting, self._writing = {}, {}
             self._batch.close()
             self._begin()
-            self._told = told
         self._metrics.texts(len(self._waiting), len(self._readings), len(self._writing))
         if self._told:
             self._tell(self._told)
@@ -184,20 +183,39 @@ class Engine:
             future.set_result(None)
         return True
 
-    def _drop(self, job: Job, ending: Ending | None) -> None:
+    @contextmanager
+    def _isolated(self, job: Job) -> Iterator[None]:
+        """Let an error while this job is served end this job alone: it gets "failed" and frees its slot."""
+        try:
+            yield
+        except Exception:
+            log.exception("engine: internal error; the text concerned ends")
+            self._release(job)
+            self._told.append((job, Update("", (), "failed")))
+
+    def _release(self, job: Job) -> None:
         """Free whatever the job holds."""
-        known = job in self._waiting or job in self._inside
         self._waiting.pop(job, None)
         self._inside.pop(job, None)
         self._readings.leave(job)
-        piece = ""
-        if job.stream is not None and job.stream in self._writing:
-            piece = job.stream.writer.feed(np.zeros(0, np.int32), "length")  # what a stop string held back
-            del self._writing[job.stream]
+        writing = job.stream is not None and self._writing.pop(job.stream, None) is not None
+        if writing and job.stream in self._batch.streams:  # where its text has ended, it has left
             self._batch.leave(job.stream)
-        if known and ending is not None:
-            tokens = () if job.speller is None or job.top < 0 else job.speller.told(len(piece))
-            self._told.append((job, Update(piece, tokens, ending)))
+
+    def _drop(self, job: Job, ending: Ending | None) -> None:
+        """End a job that is no longer wanted."""
+        if job not in self._waiting and job not in self._inside:
+            return
+        with self._isolated(job):
+            piece = ""
+            if ending is not None and job.stream is not None:
+                piece = job.stream.writer.feed(
+                    np.zeros(0, np.int32), "length"
+                )  # what a stop string held back
+            self._release(job)
+            if ending is not None:
+                tokens = () if job.speller is None or job.top < 0 else job.speller.told(len(piece))
+                self._told.append((job, Update(piece, tokens, ending)))
 
     def _admit(self) -> None:
         """Give places to those who have waited longest; a pattern waits until its table has room."""
@@ -215,19 +233,21 @@ class Engine:
             room -= 1
             del self._waiting[job]
             self._inside[job] = None
-            state = self._readings.enter(job)
-            if state is not None:
-                self._enter(job, state)
+            with self._isolated(job):
+                state = self._readings.enter(job)
+                if state is not None:
+                    self._enter(job, state)
 
     def _read(self) -> None:
         if not len(self._readings):
             return
         self._reading_pace.seconds = READING if self._writing else READING_ALONE
         for job, state in self._readings.advance(self._reading_pace):
-            if job.speller is not None:
-                self._told.append((job, Update("", job.speller.told())))
-            if state is not None:
-                self._enter(job, state)
+            with self._isolated(job):
+                if job.speller is not None:
+                    self._told.append((job, Update("", job.speller.told())))
+                if state is not None:
+                    self._enter(job, state)
 
     def _enter(self, job: Job, state: State) -> None:
         """The prompt is read: now the text is written, if one is wanted."""
@@ -260,19 +280,20 @@ class Engine:
         begun = time.perf_counter()
         progress = self._batch.advance(self._writing_pace.amount)
         now = time.perf_counter()
-        steps = max(each.ids for each in progress)
+        steps = max(1, *(each.ids for each in progress))  # a text may end before its first character
         self._writing_pace.took(steps, now - begun)
         characters = 0
         for each in progress:
             stream = each.stream
             job, ending = self._writing[stream], stream.writer.finish_reason
-            if ending is not None:
-                del self._writing[stream], self._inside[job]
-            characters += len(each.piece)
-            if each.piece:
-                self._metrics.piece(job, now)
-            if each.piece or ending is not None:
-                self._told.append((job, _update(job, stream, each.piece, ending)))
+            with self._isolated(job):
+                characters += len(each.piece)
+                if each.piece:
+                    self._metrics.piece(job, now)
+                if each.piece or ending is not None:
+                    self._told.append((job, _update(job, stream, each.piece, ending)))
+                if ending is not None:
+                    self._release(job)
         self._metrics.stretch(steps, now - begun, characters)
 
 

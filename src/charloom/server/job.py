@@ -111,10 +111,12 @@ class Speller:
         for i, k in enumerate(ids.tolist()):
             known = not np.isnan(nats[i])
             top = tuple((name(self.vocabulary, int(b)), float(normal[i, b])) for b in best[i] if known)
-            self._waiting.append(
-                Token(name(self.vocabulary, k), self._written, float(nats[i]), float(expected[i]), top)
-            )
             self._written += len(self._decoder.feed([k]))
+            # bytes before this id that no character came of are U+FFFD by now, and stand before it
+            own = k not in self.vocabulary.specials.values() and not self._decoder.pending
+            self._waiting.append(
+                Token(name(self.vocabulary, k), self._written - own, float(nats[i]), float(expected[i]), top)
+            )
 
     def told(self, characters: int | None = None) -> tuple[Token, ...]:
         """The tokens of the next characters that are let out; without a number, of all that are whole."""
@@ -127,7 +129,7 @@ class Speller:
 
     def end(self) -> None:
         """`<eos>` was drawn: it has no text, and counts all the same."""
-        self._nats += self._waiting[0].nats
+        self._nats += self._waiting[-1].nats
         self._count += 1
 
     @property

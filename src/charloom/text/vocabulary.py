@@ -272,6 +272,11 @@ class Decoder:
         runs = zip([0, *borders.tolist()], [*borders.tolist(), len(array)], strict=True)
         return "".join(self._run(int(kinds[start]), self._points[array[start:stop]]) for start, stop in runs)
 
+    @property
+    def pending(self) -> bool:
+        """Whether bytes of an unfinished character are held back."""
+        return bool(self._utf8.buffer)
+
     def flush(self) -> str:
         """What was held back, as U+FFFD."""
         return self._utf8.decode(b"", True)
