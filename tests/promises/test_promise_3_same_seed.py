@@ -10,6 +10,7 @@ import numpy as np
 import charloom
 from charloom import run as runs
 from pages import PAGES
+from trained import require_same_files
 
 OPTIONS: dict[str, Any] = {
     "steps": 12, "hidden": 8, "dropout": 0.2, "lanes": 4, "window": 8, "precision": "float32", "threads": 1,
@@ -31,6 +32,7 @@ def test_the_same_seed_is_the_same_model_and_text(tmp_path: Path) -> None:
     samples = [runs.records(tmp_path / name / runs.SAMPLES) for name in ("a", "b")]
     assert samples[0] == samples[1]
     assert len(samples[0]) == 3
+    require_same_files(tmp_path / "a", tmp_path / "b")
     texts = [model.generate("the ", length=50, seed=3) for model in made]
     assert texts[0] == texts[1]
     assert texts[0] != made[0].generate("the ", length=50, seed=4)

@@ -19,6 +19,7 @@ from charloom.training.events import Evaluated
 from charloom.training.loop import Trainer
 
 Prepare = Callable[..., Corpus]
+MODEL_FILES = ("config.json", "vocab.json", "generation.json", "README.md", folder.WEIGHTS)
 
 
 MODEL = ModelConfig(hidden=12, embedding=6, layers=2, dropout=0.2)
@@ -80,3 +81,14 @@ def require_same(left: Trainer, right: Trainer, *runs: Path) -> None:
     for fact in ("characters", "best", "plan", "rate_share", "retries", "evaluated", "finished"):
         assert a.facts[fact] == b.facts[fact], fact
     assert same(weights(runs[0]), weights(runs[1]))
+    require_same_files(*runs)
+
+
+def require_same_files(left: Path, right: Path) -> None:
+    """The same bytes: the model folder, and the tensors of the checkpoints that both runs have."""
+    paths = [path for path in left.glob("*.*") if path.name in MODEL_FILES]
+    checkpoints = left.glob("checkpoints/step-*/*.safetensors")
+    paths += [path for path in checkpoints if (right / path.relative_to(left).parent).is_dir()]
+    assert any(path.name == folder.WEIGHTS for path in paths)
+    for path in paths:
+        assert path.read_bytes() == (right / path.relative_to(left)).read_bytes(), path

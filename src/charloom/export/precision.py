@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Literal, get_args
 
 import numpy as np
-from safetensors.numpy import save
 
 from charloom.errors import UsageError
-from charloom.model.folder import Model
+from charloom.model.folder import Model, serialized
 from charloom.runtime.weights import Quantised
 
 Precision = Literal["float32", "float16", "int8"]
@@ -37,4 +35,4 @@ def weights(model: Model, precision: Precision) -> bytes:
         else:
             quantised = Quantised.of(array)
             arrays[name], arrays[name + SCALE] = quantised.codes, quantised.scale
-    return bytes(save(arrays, metadata={"format": "np", "metrics": json.dumps(dict(model.metrics))}))
+    return serialized(arrays, model.metrics)

@@ -24,7 +24,7 @@ from safetensors.numpy import save
 
 from charloom.errors import CharloomError, ModelError, UsageError
 from charloom.model.config import MOST_PARAMETERS, ModelConfig
-from charloom.model.durable import replace_file
+from charloom.system.files import replace_file
 from charloom.text.condition import Condition
 from charloom.text.config import DataConfig
 from charloom.text.vocabulary import Ids, Vocabulary
@@ -105,9 +105,13 @@ def create(
 def write_weights(folder: Path, weights: Weights, metrics: Mapping[str, Any]) -> None:
     """Replace the folder's weights, and the metrics they came with, in one step."""
     arrays = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in weights.items()}
-    replace_file(
-        folder / WEIGHTS, save(arrays, metadata={"format": "np", "metrics": json.dumps(dict(metrics))})
-    )
+    replace_file(folder / WEIGHTS, serialized(arrays, metrics))
+
+
+def serialized(arrays: Mapping[str, np.ndarray[Any, Any]], metrics: Mapping[str, Any]) -> bytes:
+    """Return the content of a safetensors file: the same bytes for the same arrays and metrics."""
+    # one key only: the library writes several in random order
+    return bytes(save(dict(arrays), metadata={"metrics": json.dumps(dict(metrics), sort_keys=True)}))
 
 
 def read(folder: Path) -> Model:
