@@ -18,10 +18,10 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def made(out: Path | None, name: str) -> Path:
+def made(out: Path | None, name: str, *, overwrite: bool = False) -> Path:
     drafted = run.draft(out)
     (drafted / "new").touch()
-    return run.publish(drafted, out, name)
+    return run.publish(drafted, out, name, overwrite=overwrite)
 
 
 def test_names_that_are_free() -> None:
@@ -128,5 +128,5 @@ def test_what_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="cannot be made"):
         run.draft(file / "below")
     assert (foreign / "thesis.txt").read_text("utf-8") == "mine"
-    assert [path.name for path in made(old, "").iterdir()] == ["new"]
+    assert [path.name for path in made(old, "", overwrite=True).iterdir()] == ["new"]
     assert not list(Path().glob(".*"))

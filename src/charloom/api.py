@@ -20,12 +20,12 @@ from charloom.errors import CharloomError, MissingExtraError, ModelError, RunErr
 from charloom.job import Job
 from charloom.model import card, folder
 from charloom.model.config import ModelConfig
-from charloom.model.durable import replace_file
 from charloom.model.folder import Model, Weights
 from charloom.model.growth import grown
 from charloom.runtime.generator import Generator, Sample
 from charloom.runtime.options import SamplerConfig
 from charloom.settings import Settings
+from charloom.system.files import replace_file
 from charloom.text import corpus as corpus_room
 from charloom.text.config import DOCUMENTS, Progress
 from charloom.text.corpus import Corpus
@@ -219,6 +219,8 @@ def _training(
         data = replace(data, documents=corpus.documents)
     new = not resume and leads
     run = resume or (runs.draft(out) if leads else Path())
+    if new and runs.MOVABLE:
+        held.enter_context(runs.held(run))
     reasons = settings_room.reasons(run / runs.CONFIG) if resume and leads else choice.reasons
     warnings: list[str] = []
 
@@ -256,9 +258,11 @@ def _training(
             write_settings()
             nothing = {"step": 0, "nats": None, "characters": 0}
             folder.write_weights(run, trainer.network.to_weights(), nothing)
-            new = not (out and out.exists())
-            run = runs.publish(run, out, corpus.name)
-            held.enter_context(runs.held(run))
+            existed = out is not None and out.exists()
+            run = runs.publish(run, out, corpus.name, overwrite=wanted.overwrite)
+            new = not existed
+            if not runs.MOVABLE:
+                held.enter_context(runs.held(run))
         run = trainer.run = Path(ranks.share(str(run)))
         yield Prepared(run, corpus, model_config, train_config, choice.reasons)
         yield from map(Warned, warnings)

@@ -6,6 +6,7 @@ sample comes next. Text number i is sample number i, whatever the batch, so a re
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import io
@@ -17,15 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import Timeout
 
 from charloom.character_model import CharacterModel, record
 from charloom.errors import RunError, UsageError, unwritable
-from charloom.model.durable import replace_file, require_place
 from charloom.model.folder import Model, to_json
 from charloom.runtime.novel import Novel
 from charloom.runtime.passages import Passages
 from charloom.runtime.sample import Given, Sample
 from charloom.runtime.unique import Unique
+from charloom.system.files import locked, replace_file, require_place
 from charloom.text.corpus import Part
 from charloom.text.tables import TAB
 
@@ -72,7 +74,8 @@ def write(
     no new ones come; `novel` keeps passages of so many characters of `training` out. Of several processes
     that share the work, `shard` k of n writes the k-th part into OUT-k-of-n; the parts one after another are
     what one process would write. Raises UsageError for another ending, and for `unique` shards, which do
-    not know each other's texts; RunError where `out` exists, or its parts belong to other settings.
+    not know each other's texts; RunError where `out` exists, is being
+    written by another process, or its parts belong to other settings.
     """
     layout = Layout(out, model.model)
     settings = model.settings(**options)
@@ -84,58 +87,74 @@ def write(
         out = out.with_name(f"{out.name.removesuffix(ending)}-{rank:05d}-of-{of:05d}{ending}")
     first, last = (count * len(given) * number // of for number in (rank, rank + 1))
     part, notes = out.with_name(out.name + ".part"), out.with_name(out.name + ".part.json")
-    if out.exists():
-        raise RunError(f"{out}: exists; choose another --out, or remove it")
-    require_place(part)
-    asked = json.loads(
-        json.dumps(
-            [
-                asdict(settings),
-                list(map(asdict, given)),
-                unique,
-                novel,
-                model.precision,
-                dict(model.metrics),
-                first,
-            ],
-            default=lambda array: np.asarray(array).tolist(),
+    with _claimed(out):
+        if out.exists():
+            raise RunError(f"{out}: exists; choose another --out, or remove it")
+        require_place(part)
+        asked = json.loads(
+            json.dumps(
+                [
+                    asdict(settings),
+                    list(map(asdict, given)),
+                    unique,
+                    novel,
+                    model.precision,
+                    dict(model.metrics),
+                    first,
+                ],
+                default=lambda array: np.asarray(array).tolist(),
+            )
         )
-    )
-    begin = Progress(stream=first, place=first // count, of_place=first % count) if count else Progress()
-    progress = _resume(part, notes, asked, begin)
-    chosen = Choice(
-        model,
-        count,
-        given=given,
-        options=options,
-        unique=unique,
-        novel=novel,
-        training=training,
-        begun=progress,
-        written=layout.read(part),
-    )
-    before = progress.refused
-    try:
-        for block in _blocks(islice(chosen, last - first - progress.written)):
-            if not part.exists():
+        begin = Progress(stream=first, place=first // count, of_place=first % count) if count else Progress()
+        progress = _resume(part, notes, asked, begin)
+        chosen = Choice(
+            model,
+            count,
+            given=given,
+            options=options,
+            unique=unique,
+            novel=novel,
+            training=training,
+            begun=progress,
+            written=layout.read(part),
+        )
+        before = progress.refused
+        try:
+            for block in _blocks(islice(chosen, last - first - progress.written)):
+                if not part.exists():
+                    part.write_bytes(layout.bytes(layout.header()))
+                with part.open("ab") as file:
+                    file.write(layout.bytes("".join(map(layout.line, block))))
+                    progress.size = file.tell()
+                progress.written += len(block)
+                progress.stream = block[-1].stream + 1
+                progress.place, progress.of_place = chosen.place, chosen.of_place
+                progress.refused = before + chosen.refused
+                replace_file(notes, to_json({"asked": asked, **asdict(progress)}))
+                yield progress
+            progress.refused, progress.exhausted = before + chosen.refused, chosen.exhausted
+            if not part.exists():  # not a single new text came
                 part.write_bytes(layout.bytes(layout.header()))
-            with part.open("ab") as file:
-                file.write(layout.bytes("".join(map(layout.line, block))))
-                progress.size = file.tell()
-            progress.written += len(block)
-            progress.stream = block[-1].stream + 1
-            progress.place, progress.of_place = chosen.place, chosen.of_place
-            progress.refused = before + chosen.refused
-            replace_file(notes, to_json({"asked": asked, **asdict(progress)}))
-            yield progress
-        progress.refused, progress.exhausted = before + chosen.refused, chosen.exhausted
-        if not part.exists():  # not a single new text came
-            part.write_bytes(layout.bytes(layout.header()))
-        part.replace(out)
-        notes.unlink(missing_ok=True)
-    except OSError as error:
-        raise RunError(unwritable(part, error, "the same command then goes on")) from error
-    yield progress
+            part.replace(out)
+            notes.unlink(missing_ok=True)
+        except OSError as error:
+            raise RunError(unwritable(part, error, "the same command then goes on")) from error
+        yield progress
+
+
+@contextlib.contextmanager
+def _claimed(out: Path) -> Iterator[None]:
+    """Hold the lock of a file that is being written, so that two commands never mix in it."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(out.with_name(f".{out.name}.lock"), remove=True))
+        except Timeout:
+            raise RunError(
+                f"{out}: another process is writing it; wait until it ends, or choose another --out"
+            ) from None
+        except OSError as error:
+            raise RunError(unwritable(out, error)) from error
+        yield
 
 
 class Choice:

@@ -21,10 +21,10 @@ from charloom import api
 from charloom.character_model import beginning
 from charloom.errors import MissingExtraError, RunError, UsageError, unwritable
 from charloom.insight.novelty import copied
-from charloom.model.durable import replace_file
 from charloom.model.folder import to_json
 from charloom.runtime.passages import Passages
 from charloom.settings import Settings
+from charloom.system.files import replace_file
 from charloom.training.events import Finished
 
 RESULT = "result.json"

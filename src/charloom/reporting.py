@@ -25,11 +25,11 @@ from charloom.insight.report import Measured, Report
 from charloom.insight.score import score
 from charloom.insight.units import hidden_units
 from charloom.model import folder
-from charloom.model.durable import replace_file
 from charloom.model.folder import Model
 from charloom.runtime.generator import Generator
 from charloom.runtime.passages import Passages
 from charloom.runtime.sample import Given
+from charloom.system.files import replace_file
 from charloom.text.parts import Part
 from charloom.text.vocabulary import Vocabulary
 from charloom.verdict import Text, own_text

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from charloom.errors import ModelError, RunError, UsageError, unwritable
-from charloom.model.durable import flush, make_folder, replace_file
 from charloom.model.folder import WEIGHTS
+from charloom.system.files import flush, locked, make_folder, replace_file, unique_name
 
 RUNS = Path("runs")
 CONFIG, METRICS, SAMPLES, PAGE = "config.toml", "metrics.jsonl", "samples.jsonl", "report.html"
 CHECKPOINTS, LOCK = "checkpoints", ".lock"
+MOVABLE = os.name == "posix"  # Windows does not rename a folder in which a file is open
 
 
 def check(out: Path, *, overwrite: bool = False) -> None:
@@ -49,58 +50,68 @@ def check(out: Path, *, overwrite: bool = False) -> None:
 
 @contextlib.contextmanager
 def held(run: Path) -> Iterator[None]:
-    """While one process trains a run no other may, since each would undo what the other writes.
+    """Hold the run's lock, so that no other process or thread trains, resumes or overwrites it.
 
-    A process that dies, however it does, lets go. Raises UsageError where another holds it, RunError.
+    The lock lies in the folder and moves with it. Raises UsageError where another holds it, RunError.
     """
-    from filelock import FileLock, Timeout  # comes with the extra `train`
+    from filelock import Timeout
 
-    try:
-        make_folder(run / CHECKPOINTS)
-        lock = FileLock(run / CHECKPOINTS / LOCK, timeout=0, thread_local=False)
-        lock.acquire()
-    except Timeout:
-        raise UsageError(
-            f"{run}: another process is training this run; wait until it ends, or choose another"
-        ) from None
-    except OSError as error:
-        raise RunError(unwritable(run / CHECKPOINTS, error, "what was there before is kept")) from error
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            make_folder(run / CHECKPOINTS)
+            stack.enter_context(locked(run / CHECKPOINTS / LOCK))
+        except Timeout:
+            raise UsageError(
+                f"{run}: another process is training this run; wait until it ends, or choose another"
+            ) from None
+        except OSError as error:
+            raise RunError(unwritable(run / CHECKPOINTS, error, "what was there before is kept")) from error
         yield
-    finally:
-        lock.release()
 
 
 def draft(out: Path | None) -> Path:
-    """A hidden folder beside the run to come, which `publish` gives its name. Raises RunError."""
-    path = (out.parent if out else RUNS) / f".{out.name if out else 'new'}.{os.getpid()}"
+    """Make a hidden folder beside the run to come, which `publish` renames. Raises RunError."""
+    path = unique_name(out or RUNS / "new")
     try:
         make_folder(path.parent)
-        shutil.rmtree(path, ignore_errors=True)
         path.mkdir()
     except OSError as error:
         raise _unmakeable(out or RUNS, error) from error
     return path
 
 
-def publish(drafted: Path, out: Path | None, name: str) -> Path:
-    """Make a finished draft the run `out`, in the place of what lies there, or the first free `runs/NAME`.
+def publish(drafted: Path, out: Path | None, name: str, *, overwrite: bool = False) -> Path:
+    """Rename a finished draft to `out` (replacing it with `overwrite`), or to the first free `runs/NAME`.
 
-    Whoever finds a run finds it whole. Raises RunError where it cannot be made.
+    Whoever finds a run finds it whole. Of processes that publish one `out` at the same time, one succeeds.
+    Raises UsageError where another process trains the run to be replaced, RunError where it cannot be made.
     """
     try:
         if out is None:
             run = _first_free(drafted, name)
         else:
-            run, old = out, drafted.with_suffix(".old")
-            if out.exists():
-                out.rename(old)
-            drafted.rename(out)
-            shutil.rmtree(old, ignore_errors=True)
+            run = out
+            lock = held(out) if MOVABLE and overwrite and out.exists() else contextlib.nullcontext()
+            with lock:
+                _replace(drafted, out, overwrite)
         flush(run.parent)
     except OSError as error:
-        raise _unmakeable(out or RUNS, error) from error
+        raise RunError(f"{out or RUNS}: cannot be made ({error.strerror}); choose another --out") from error
     return run
+
+
+def _replace(drafted: Path, out: Path, overwrite: bool) -> None:
+    old = unique_name(out)
+    if overwrite and out.exists():
+        out.rename(old)
+    try:
+        drafted.rename(out)
+    except OSError:  # such as that another process was quicker
+        if old.exists() and not out.exists():
+            old.rename(out)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _first_free(drafted: Path, name: str) -> Path:
@@ -121,7 +132,7 @@ def _first_free(drafted: Path, name: str) -> Path:
 
 def discard(run: Path) -> None:
     """Remove a run that came to nothing, and `runs/` if that was all it held."""
-    gone = run.with_name(f".{run.name}.gone")
+    gone = unique_name(run)
     with contextlib.suppress(OSError):
         run.rename(gone)  # at once, so that nobody finds half of it
         shutil.rmtree(gone, ignore_errors=True)

@@ -98,12 +98,12 @@ def test_power_may_go_at_any_operation(tmp_path: Path) -> None:
 
 
 NEEDED = [  # whoever deletes one of these lines fails the test below
-    ("model/durable.py", "os.fsync(file.fileno())"),
-    ("model/durable.py", "write(temporary, content)"),
-    ("model/durable.py", "temporary.replace(path)"),
-    ("model/durable.py", "flush(path.parent)"),
-    ("model/durable.py", "flush(folder.parent)"),
-    ("model/durable.py", "os.fsync(descriptor)"),
+    ("system/files.py", "os.fsync(file.fileno())"),
+    ("system/files.py", "write(temporary, content)"),
+    ("system/files.py", "temporary.replace(path)"),
+    ("system/files.py", "flush(path.parent)"),
+    ("system/files.py", "flush(folder.parent)"),
+    ("system/files.py", "os.fsync(descriptor)"),
     ("model/folder.py", 'replace_file(folder / "vocab.json", to_json(vocabulary.to_json()))'),
     ("training/checkpoint.py", "make_folder(folder)"),
     ("training/checkpoint.py", "write(temporary / name, content)"),

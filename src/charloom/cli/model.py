@@ -51,7 +51,7 @@ def replaceable(out: Path, ending: str) -> None:
     where nothing can be written.
     """
     from charloom.errors import UsageError
-    from charloom.model.durable import require_place
+    from charloom.system.files import require_place
 
     if out.is_file() and out.suffix.lower() != ending:
         raise UsageError(f"{out}: exists and does not end in {ending}; choose another --out")

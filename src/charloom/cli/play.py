@@ -68,7 +68,7 @@ class Story:
     """The text, its history, and what the model offers next."""
 
     def __init__(self, model: CharacterModel, path: Path, temperature: float, seed: int) -> None:
-        from charloom.model.durable import require_place
+        from charloom.system.files import require_place
 
         require_place(path)
         self.path = path
@@ -160,7 +160,7 @@ class Story:
             click.echo(f"temperature {argument!r} is not a number; try /temperature 0.8")
 
     def _save(self) -> None:
-        from charloom.model.durable import replace_file
+        from charloom.system.files import replace_file
 
         replace_file(self.path, self.text.encode("utf-8", "backslashreplace"))
 

@@ -68,7 +68,7 @@ def command(
 
     from charloom.cli.model import open_model
     from charloom.errors import UsageError
-    from charloom.model.durable import require_place
+    from charloom.system.files import require_place
     from charloom.verdict import is_table
 
     if page is not None and as_json:

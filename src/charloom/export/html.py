@@ -12,8 +12,8 @@ from typing import Any
 
 from charloom.export.bundle import asset, bundle
 from charloom.export.precision import Precision, weights
-from charloom.model.durable import replace_file
 from charloom.model.folder import Model, read_json
+from charloom.system.files import replace_file
 
 STYLES = "page/style.css", "page/layout.css", "page/parts.css"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from charloom.errors import RunError, unwritable
 from charloom.export.bundle import asset, bundle
 from charloom.export.precision import Precision, weights
-from charloom.model.durable import replace_file
 from charloom.model.folder import WEIGHTS, Model
+from charloom.system.files import replace_file
 
 ENGINE, EXAMPLE = "charloom.js", "index.html"
 COPIED = ("config.json", "vocab.json", "generation.json", "README.md")

@@ -20,12 +20,12 @@ import numpy as np
 
 from charloom.errors import MissingExtraError, ModelError
 from charloom.model.config import Cell
-from charloom.model.durable import replace_file
 from charloom.model.folder import FORMAT, Model
 from charloom.runtime import twins
 from charloom.runtime.arrays import Floats
 from charloom.runtime.beginning import Beginning
 from charloom.runtime.weights import fold
+from charloom.system.files import replace_file
 from charloom.text.condition import width
 
 OPSET, IR_VERSION = 17, 8  # of 2022: every runtime in use reads them

@@ -1,10 +1,17 @@
-"""Files that outlive a kill and a power cut: written, flushed to the disk, put in place in one step."""
+"""Files that survive a kill and a power cut, and commands that run at the same time.
+
+A file is written under a name of its own, flushed to the disk and renamed into place. What only one
+process (or thread) may write at a time is guarded by a lock file.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import secrets
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from charloom.errors import RunError, unwritable
@@ -18,12 +25,35 @@ def write(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def unique_name(path: Path) -> Path:
+    """Return a hidden name beside `path` that no thread, process or container sharing the disk uses."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+
+
+@contextlib.contextmanager
+def locked(path: Path, timeout: float = 0, *, remove: bool = False) -> Iterator[None]:
+    """Hold the lock file `path`; its holder's death releases it. `remove` deletes the file at the end.
+
+    The lock excludes other threads, processes, and containers on the same disk. `timeout` is in seconds, -1
+    waits for ever. Raises `filelock.Timeout` where another holds it, OSError where it cannot be made.
+    """
+    from filelock import FileLock
+
+    lock = FileLock(path, timeout=timeout, thread_local=False)
+    with lock:
+        try:
+            yield
+        finally:
+            if remove and os.name == "posix":  # before the release: whoever waits then makes a new file
+                path.unlink(missing_ok=True)
+
+
 def replace_file(path: Path, content: bytes) -> None:
     """Write `content` under a temporary name, and put it in `path`'s place at once.
 
     A reader at any moment, or after any crash, finds the old content or the new. Raises RunError.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = unique_name(path)
     try:
         write(temporary, content)
         temporary.replace(path)

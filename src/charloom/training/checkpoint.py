@@ -28,8 +28,8 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from charloom.errors import CharloomError, RunError, unwritable
-from charloom.model.durable import flush, make_folder, write
 from charloom.model.folder import read_json, to_json
+from charloom.system.files import flush, make_folder, write
 from charloom.training.ranks import Ranks
 
 KEPT = 2  # the last one, and the one before in case the last is damaged
