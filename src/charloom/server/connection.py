@@ -1,7 +1,8 @@
-"""A connection with the deadlines and bounds that uvicorn's own does not have.
+"""An HTTP/1.1 connection with the deadlines and bounds that uvicorn's own does not have.
 
 A request has to arrive whole in time, its headers within a size; a socket that says nothing is closed, and
-so is one whose other end has vanished or takes nothing of what it asked for.
+so is one whose other end has vanished or takes nothing of what it asked for. Offers to upgrade the protocol
+are ignored: the request is answered as HTTP/1.1.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import socket
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from charloom.server.limits import Limits
@@ -28,6 +30,7 @@ class _Connection(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
     _stall: asyncio.TimerHandle | None = None
     _head = 0  # bytes of headers so far
+    _ending = False  # no more requests are taken: close after the answers that are due
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -45,25 +48,49 @@ class _Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self.transport.is_closing():
+        if self._ending or self.transport.is_closing():
             return
         if self._deadline is None:
             self._expect()
         self._head += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._parse(memoryview(data))
         if self._head > self.limits.head and not self.transport.is_closing():
             self._refuse(431, f"the headers exceed {self.limits.head:,} bytes", "head_limit")
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Answer a whole request without a body although its client sends no more, as `nc` and old uptime
+        checks do. After a POST the end of input means that the client has hung up.
+        """
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.more_body or cycle.response_complete or cycle.scope["method"] == "POST":
+            return False
+        self._ending = True
+        return True
+
     def on_headers_complete(self) -> None:
+        if sum(name == b"host" for name, _ in self.headers) > 1:
+            raise ValueError("Host is given twice")  # the parser's error from here
+        if self.parser.should_upgrade():
+            return  # `_parse` repeats the head without it
         self._head = -(2**62)  # what comes now is the body, which the application counts
+        if self.url == b"*":  # OPTIONS of the server itself
+            self.url = b"/"
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         self._head = 0
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        if self._ending and not self.pipeline:
+            self.transport.close()
+        super().on_response_complete()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -75,8 +102,30 @@ class _Connection(HttpToolsProtocol):
             self._stall = None
         super().resume_writing()
 
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(400, msg, "bad_http")
+    def _parse(self, data: memoryview) -> None:
+        """Feed the parser.
+
+        llhttp stops after the head of a request that offers an upgrade (`curl --http2`, Java's HttpClient),
+        takes no body from it, and would read the body as the next request. A new parser gets the same head
+        without the offer, and then the rest.
+        """
+        try:
+            while not (self._ending or self.transport.is_closing()):
+                try:
+                    self.parser.feed_data(data)
+                    return
+                except httptools.HttpParserUpgrade as offer:
+                    data = data[offer.args[0] :]
+                    version, method = self.parser.get_http_version().encode("ascii"), self.parser.get_method()
+                    if method == b"CONNECT":
+                        self._refuse(405, "CONNECT is for proxies; this is none", "method_not_supported")
+                        return
+                    lines = [b"%s %s HTTP/%s" % (method, self.url, version)]
+                    lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
+                    self.parser = httptools.HttpRequestParser(self)
+                    self.parser.feed_data(b"\r\n".join([*lines, b"", b""]))
+        except httptools.HttpParserError:
+            self._refuse(400, "the request is not valid HTTP/1.1", "bad_http")
 
     def _expect(self) -> None:
         """From now on, a whole request has to arrive in time."""
@@ -94,8 +143,16 @@ class _Connection(HttpToolsProtocol):
             self._refuse(408, f"the request did not arrive whole within {seconds:g} s", "arrival_seconds")
 
     def _refuse(self, status: int, message: str, code: str) -> None:
-        if not self.transport.is_closing():
-            self.transport.write(Refusal(status, message, code=code).http())
+        """Answer with an error and close; where earlier requests wait for answers, close after those."""
+        cycle: RequestResponseCycle | None = self.cycle
+        unread = cycle is not None and cycle.more_body  # the error lies in its body
+        if self.pipeline or not (cycle is None or cycle.response_complete or unread):
+            if unread:
+                self.pipeline.popleft()  # the newest; its task has not begun
+            self._ending = True
+        elif not self.transport.is_closing():
+            if not (unread and self.cycle.response_started):
+                self.transport.write(Refusal(status, message, code=code).http())
             self.transport.close()
 
 

@@ -86,13 +86,15 @@ class Gate:
             await send(message)
 
         self.open += 1
-        held = 0
+        held, body = 0, None
         try:
             held = self._admit(scope, headers)
             self._held += held
             body = await self._read(receive)
             await self._app(scope, _again(body, receive), answer)
         except Refusal as refusal:
+            if body is None and b"expect" in headers:  # its body may never come: nothing after it can be read
+                refusal.headers["connection"] = "close"
             await _refuse(refusal, answer)
         except Gone:
             told["ended"] = "gone"
