@@ -75,33 +75,32 @@ def test_every_engine_begins_alike(kind: str, cell: Cell, layers: int) -> None:
         assert not np.allclose(found.logits, other.logits, atol=1e-3)
 
 
-def test_onnx_takes_the_condition_once(tmp_path: Path) -> None:
-    """Zeros after the first step; the metadata tell how it is laid out."""
+def test_onnx_applies_the_condition_at_the_first_step_alone(tmp_path: Path) -> None:
+    """Whether callers pass it at every step or zeros after the first; the metadata describes its layout."""
     made = model((IMAGE, KIND))
     onnx.write(made, tmp_path / "m.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
-    told = json.loads(session.get_modelmeta().custom_metadata_map["config"])["conditions"]
-    assert told == {"image": IMAGE.to_json(), "kind": KIND.to_json()}
+    described = json.loads(session.get_modelmeta().custom_metadata_map["config"])["conditions"]
+    assert described == {"image": IMAGE.to_json(), "kind": KIND.to_json()}
     assert [place.stop for _, place in slices(made.config.conditions)] == [5, 9]
     asked = {"image": [1, 2, 3, 4], "kind": "even"}
     greedy = SamplerConfig(temperature=0, length=60)
     expected = Generator(made).sample("a", settings=greedy, condition=asked).text
-    ids, written = [made.vocabulary.bos, *made.encode("a")], []
-    given, state = (
-        vector(made.config.conditions, asked)[None],
-        np.zeros(made.config.state_shape(1), np.float32),
-    )
-    while len(written) < 60:
-        feeds = {"ids": np.array([ids]), "state": state, "condition": given}
-        logits, state = session.run(None, feeds)
-        given = np.zeros_like(given)
-        logits[0, -1, [made.vocabulary.bos, made.vocabulary.byte]] = -np.inf
-        ids = [int(logits[0, -1].argmax())]
-        if ids[0] == made.vocabulary.eos:
-            break
-        written += ids
-    assert made.vocabulary.decode(written) == expected
-    assert given.shape == (1, width(made.config.conditions))
+    first = vector(made.config.conditions, asked)[None]
+    assert first.shape == (1, width(made.config.conditions))
+    for later in (first, np.zeros_like(first)):
+        ids, written, given = [made.vocabulary.bos, *made.encode("a")], [], first
+        state = np.zeros(made.config.state_shape(1), np.float32)
+        while len(written) < 60:
+            feeds = {"ids": np.array([ids]), "state": state, "condition": given}
+            logits, state = session.run(None, feeds)
+            given = later
+            logits[0, -1, [made.vocabulary.bos, made.vocabulary.byte]] = -np.inf
+            ids = [int(logits[0, -1].argmax())]
+            if ids[0] == made.vocabulary.eos:
+                break
+            written += ids
+        assert made.vocabulary.decode(written) == expected
 
 
 def test_translate_and_caption_are_greedy_and_take_options() -> None:

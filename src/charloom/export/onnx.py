@@ -1,13 +1,17 @@
-"""A model as one ONNX step graph: ids (B, T), state (L, P, B, H) -> logits (B, T, V), state; any B and T.
+"""Export a model as one ONNX step graph: ids (B, T), state (L, P, B, H) -> logits (B, T, V), state.
 
-A model with conditions takes a third input, condition (B, S), and adds what it gives to the state: at a
-text's first step, where the state is zero; zeros at the others. S is laid out as the metadata's
-`conditions` are: of a label one-hot values, of an array its values less `mean` by `deviation`, then a 1.
-A source is read as any ids: `<bos>` source `<sep>`, and then the text.
+A model with conditions takes a third input, condition (B, S). The graph applies it to the rows whose state
+is zero, before a text's first step, and ignores it everywhere else: callers pass the same condition at every
+step. S is laid out as the metadata's `conditions`: one-hot values for a label, `(values - mean) / deviation`
+for an array, each followed by a 1; all zeros where the condition is unknown. A guidance scale multiplies the
+whole vector. A source is read like any other ids: `<bos>` source `<sep>`, then the text.
+
+Where B or T is 0, an `If` returns empty logits and the state as it came: ONNX Runtime's LSTM and GRU abort
+the process on an empty input (seen with 1.23), which no caller could catch.
 
 The graph is built operator by operator and compared with the runtime before it is written. Gates change
-their order on the way: torch's LSTM i f g o is ONNX's i o f c (its c is g), GRU r z n is z r h with
-linear_before_reset=1. The file's metadata carries config.json, vocab.json and generation.json.
+their order: torch's LSTM i f g o is ONNX's i o f c (its c is g), GRU r z n is z r h with
+linear_before_reset=1. The file's metadata holds config.json, vocab.json and generation.json.
 """
 
 from __future__ import annotations
@@ -71,17 +75,22 @@ def graph(model: Model) -> bytes:
         table = constant("embedding", model.weights["embedding.weight"])
         node("Gather", [table, "ids"], ["embedded"])
     else:
+        # OneHot gives zeros for an id beyond the vocabulary; Gather refuses it
+        row = node("Gather", [constant("rows", np.arange(size)), "ids"], ["row"])
         depth, values = constant("depth", np.array(size)), constant("values", np.array([0, 1], np.float32))
-        node("OneHot", ["ids", depth, values], ["embedded"])
+        node("OneHot", [row, depth, values], ["embedded"])
     x = node("Transpose", ["embedded"], ["x.0"], perm=[1, 0, 2])  # (T, B, E)
     states, state = [], "state"
     if config.conditions:
         matrix = constant("condition.weight", Beginning(model).matrix.T)
-        begun = node("MatMul", ["condition", matrix], ["begun"])  # (B, L · P · H)
-        shape = constant("begun.shape", np.array([0, config.layers, config.parts, config.hidden]))
-        begun = node("Reshape", [begun, shape], ["begun.rows"])
-        begun = node("Transpose", [begun], ["begun.state"], perm=[1, 2, 0, 3])
-        state = node("Add", ["state", begun], ["state.begun"])
+        initial = node("MatMul", ["condition", matrix], ["initial"])  # (B, L · P · H)
+        shape = constant("initial.shape", np.array([0, config.layers, config.parts, config.hidden]))
+        initial = node("Reshape", [initial, shape], ["initial.rows"])
+        initial = node("Transpose", [initial], ["initial.state"], perm=[1, 2, 0, 3])
+        size_of_state = node("Abs", ["state"], ["state.abs"])
+        largest = node("ReduceMax", [size_of_state], ["state.max"], axes=[0, 1, 3], keepdims=1)
+        zero = node("Equal", [largest, constant("zero", np.array(0, np.float32))], ["state.zero"])
+        state = node("Where", [zero, initial, "state"], ["state.initial"])
     for k in range(config.layers):
         weights = {name: constant(f"layers.{k}.{name}", array) for name, array in _layer(model, k).items()}
         layer = node(
@@ -102,32 +111,48 @@ def graph(model: Model) -> bytes:
         x = node("Add", [x, y], [f"x.{k + 1}"]) if k else y
         joined = node("Concat", after, [f"joined.{k}"], axis=0)
         states.append(node("Unsqueeze", [joined, first], [f"next.{k}"]))
-    node("Concat", states, ["next_state"], axis=0)
+    node("Concat", states, ["read.state"], axis=0)
     product = node("MatMul", [x, constant("output.weight", model.weights["output.weight"].T)], ["product"])
     node("Add", [product, constant("output.bias", model.weights["output.bias"])], ["by_time"])
-    node("Transpose", ["by_time"], ["logits"], perm=[1, 0, 2])
+    node("Transpose", ["by_time"], ["read.logits"], perm=[1, 0, 2])
 
     def value(name: str, kind: int, *shape: int | str) -> Any:
         return helper.make_tensor_value_info(name, kind, shape)
 
-    state_shape = (config.layers, config.parts, "batch", config.hidden)
+    def results(prefix: str = "", after: str = "state") -> list[Any]:
+        return [
+            value(f"{prefix}logits", TensorProto.FLOAT, "batch", "time", size),
+            value(f"{prefix}{after}", TensorProto.FLOAT, config.layers, config.parts, "batch", config.hidden),
+        ]
+
+    read = helper.make_graph(nodes, "read", [], results("read."))
+    constant("size", np.array([size]))
+    empty = [
+        helper.make_node("Shape", ["ids"], ["ids.shape"]),
+        helper.make_node("Concat", ["ids.shape", "size"], ["empty.shape"], axis=0),
+        helper.make_node("ConstantOfShape", ["empty.shape"], ["empty.logits"]),
+        helper.make_node("Identity", ["state"], ["empty.state"]),
+    ]
+    choose = [
+        helper.make_node("Size", ["ids"], ["ids.size"]),
+        helper.make_node("Equal", ["ids.size", constant("none", np.array(0))], ["nothing"]),
+        helper.make_node(
+            "If",
+            ["nothing"],
+            ["logits", "next_state"],
+            then_branch=helper.make_graph(empty, "empty", [], results("empty.")),
+            else_branch=read,
+        ),
+    ]
+    inputs = [value("ids", TensorProto.INT64, "batch", "time"), results()[1]]
+    if config.conditions:
+        inputs.append(value("condition", TensorProto.FLOAT, "batch", width(config.conditions)))
     built = helper.make_model(
         helper.make_graph(
-            nodes,
+            choose,
             "charloom",
-            [
-                value("ids", TensorProto.INT64, "batch", "time"),
-                value("state", TensorProto.FLOAT, *state_shape),
-                *(
-                    [value("condition", TensorProto.FLOAT, "batch", width(config.conditions))]
-                    if config.conditions
-                    else []
-                ),
-            ],
-            [
-                value("logits", TensorProto.FLOAT, "batch", "time", size),
-                value("next_state", TensorProto.FLOAT, *state_shape),
-            ],
+            inputs,
+            results(after="next_state"),
             [_tensor(name, array) for name, array in constants.items()],
         ),
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -140,7 +165,7 @@ def graph(model: Model) -> bytes:
 
 
 def check(model: Model, content: bytes) -> None:
-    """Compare the graph with the runtime on several texts at once, from a state that is not zero.
+    """Compare the graph with the runtime on several texts at once, one of them from the zero state.
 
     Raises ModelError where logits or states differ by more than 1e-4.
     """
@@ -152,12 +177,12 @@ def check(model: Model, content: bytes) -> None:
     random = np.random.default_rng(0)
     ids = random.integers(len(model.vocabulary), size=(3, 7))
     state = np.tanh(random.normal(size=model.config.state_shape(3))).astype(np.float32)
+    state[:, :, 0] = 0
     given = {}
-    expected: Floats = state
+    expected: Floats = state.copy()
     if model.config.conditions:
         given["condition"] = random.normal(size=(3, width(model.config.conditions))).astype(np.float32)
-        begun = [each.hidden for each in Beginning(model).states(given["condition"])]
-        expected = state + np.stack(begun, axis=2)
+        expected[:, :, 0] = Beginning(model).states(given["condition"])[0].hidden
     logits, after = session.run(None, {"ids": ids, "state": state, **given})
     network = fold(model.config, model.weights, "float32")
     worst = 0.0
