@@ -11,6 +11,7 @@ import click
 
 from charloom._version import __version__
 from charloom.cli.signals import Interrupted
+from charloom.cli.terminal import is_terminal, open_closed_streams
 from charloom.errors import CharloomError, UsageError
 
 COMMANDS = (
@@ -82,7 +83,7 @@ def group(context: click.Context, debug: bool) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not (is_terminal(sys.stdin) and is_terminal(sys.stdout)):
         raise click.UsageError("a command is missing; charloom --help lists them", context)
     from charloom.cli.welcome import welcome
 
@@ -91,6 +92,7 @@ def group(context: click.Context, debug: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, 3 diverged, 130 interrupted."""
+    open_closed_streams()
     if arguments is None and next((word for word in sys.argv[1:] if word[:1] != "-"), "") == "serve":
         from charloom.server import allocator
 
@@ -100,7 +102,7 @@ def main(arguments: list[str] | None = None) -> None:
             stream.reconfigure(encoding="utf-8", errors=errors)
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        code = group.main(arguments, prog_name="charloom", standalone_mode=False)
+        code = group.main(arguments, prog_name="charloom", standalone_mode=False, color=True)
         sys.stdout.flush()
     except (ReaderGone, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at exit

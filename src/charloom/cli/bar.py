@@ -7,6 +7,8 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from charloom.cli.terminal import can_redraw, console
+
 if TYPE_CHECKING:
     import rich.progress
 
@@ -21,7 +23,7 @@ class Bar:
 
     def __init__(self, shown: bool = True) -> None:
         self._began = time.monotonic()
-        self._shown = shown and sys.stderr.isatty()
+        self._shown = shown and can_redraw(sys.stderr)
         self._progress: rich.progress.Progress | None = None
 
     def __enter__(self) -> Bar:
@@ -60,11 +62,10 @@ class Bar:
 
 
 def _start() -> rich.progress.Progress:
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
-    console = Console(stderr=True, highlight=False)
-    progress = Progress(BarColumn(24), TextColumn("{task.description}"), console=console, transient=True)
+    columns = BarColumn(24), TextColumn("{task.description}", markup=False)
+    progress = Progress(*columns, console=console(sys.stderr), transient=True)
     progress.add_task("", total=None)
     progress.start()
     return progress

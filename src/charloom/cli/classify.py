@@ -88,13 +88,14 @@ def _show(found: Classified, label: str | None, as_json: bool) -> None:
     import json
 
     from charloom.cli.model import visible
+    from charloom.cli.terminal import is_terminal
 
     if as_json:
         record: dict[str, Any] = {"text": found.text, "label": found.label}
         record |= {"probabilities": dict(found.probabilities)} | ({"known": label} if label else {})
         click.echo(json.dumps(record))
         return
-    text = visible(found.text) if sys.stdout.isatty() else found.text
+    text = visible(found.text) if is_terminal(sys.stdout) else found.text
     told = ", ".join(
         f"{name} {chance:.1%}" for name, chance in found.probabilities.items() if chance >= LEAST_TOLD
     )

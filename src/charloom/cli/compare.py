@@ -55,6 +55,7 @@ def command(
     from charloom.cli.bar import Bar
     from charloom.cli.events import clock
     from charloom.cli.signals import Signals
+    from charloom.cli.terminal import is_terminal
     from charloom.training.events import Stepped
 
     shapes = [
@@ -82,7 +83,7 @@ def command(
                     held.append(event.name)
                 case comparison.Result() if as_json:
                     click.echo(json.dumps(asdict(event)))
-                case comparison.Result() if not sys.stdout.isatty():
+                case comparison.Result() if not is_terminal(sys.stdout):
                     click.echo(
                         f"{event.shape} seed {event.seed}: held out {event.nats:.3f} nats "
                         f"after {clock(event.seconds)}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charloom.cli.options import by_section, data_options
+from charloom.cli.terminal import console, is_terminal
 
 if TYPE_CHECKING:
     from charloom.text.catalog import Entry
@@ -42,11 +43,10 @@ def list_command(as_json: bool) -> None:
         )
         for row in found
     ]
-    if not sys.stdout.isatty():
+    if not is_terminal(sys.stdout):
         for row in rows:
             click.echo("\t".join(row))
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -54,7 +54,7 @@ def list_command(as_json: bool) -> None:
         table.add_column(head, justify="right" if head == "size" else "left", no_wrap=head == "name")
     for row in rows:
         table.add_row(*row)
-    Console(highlight=False, markup=False).print(table)
+    console(sys.stdout).print(table)
 
 
 @command.command(short_help="Fetch a text, checked, into the cache.")

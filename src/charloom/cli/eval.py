@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charloom.cli.options import columns_of_another_text
+from charloom.cli.terminal import console, is_terminal
 
 if TYPE_CHECKING:
     from charloom.verdict import Text, Verdict
@@ -102,12 +103,11 @@ def _show(found: Verdict) -> None:
         if measure is not None
     ]
     rows += [(each.name, each.nats, each.bits_per_character, "") for each in found.baselines]
-    if not sys.stdout.isatty():
+    if not is_terminal(sys.stdout):
         for name, nats, bits, interval in rows:
             within = interval and f" (95 %: {interval})"
             click.echo(f"{name:<22}{nats:.4f} nats  {bits:.4f} bits a character{within}")
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -117,7 +117,7 @@ def _show(found: Verdict) -> None:
     for name, nats, bits, interval in rows:
         style = "bold" if name == "this model" else None
         table.add_row(name, f"{nats:.4f}", f"{bits:.4f}", interval, style=style)
-    Console(highlight=False).print(table)
+    console(sys.stdout).print(table)
 
 
 def _interval(nats: tuple[float, float]) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
 import textwrap
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
@@ -14,6 +14,7 @@ from charloom import api
 from charloom.cli.events import clock, described, ended, number, placed, told, writing, written
 from charloom.cli.model import visible
 from charloom.cli.sparkline import sparkline
+from charloom.cli.terminal import console
 from charloom.training import events as happened
 
 EXCERPT = 6  # lines of a sample: enough to see what it has learned
@@ -27,7 +28,7 @@ class Live:
     """A bar with the loss and its curve, held-out loss, speed and time left; samples scroll by above it."""
 
     def __init__(self, stderr: bool = False) -> None:
-        self._console = Console(stderr=stderr, highlight=False, markup=False)
+        self._console = console(sys.stderr if stderr else sys.stdout)
 
     def __enter__(self) -> Live:
         columns = (

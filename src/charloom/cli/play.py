@@ -9,6 +9,7 @@ import click
 
 from charloom.cli.given import tell_unknown
 from charloom.cli.model import visible
+from charloom.cli.terminal import styled
 
 if TYPE_CHECKING:
     from charloom.character_model import CharacterModel
@@ -87,7 +88,7 @@ class Story:
         """The end of the text, and the likeliest continuations."""
         from charloom.runtime.continuations import continuations
 
-        click.echo("\n" + click.style("─" * 60, dim=True))
+        click.echo("\n" + styled("─" * 60, dim=True))
         click.echo(("…" if len(self.text) > SHOWN else "") + visible(self.text[-SHOWN:]))
         self._offers = []
         if self._can_begin():

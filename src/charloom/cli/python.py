@@ -12,6 +12,7 @@ from charloom import api, job
 from charloom.character_model import CharacterModel
 from charloom.cli.bar import Bar
 from charloom.cli.model import tell_compilation
+from charloom.cli.terminal import can_redraw
 
 
 def train(
@@ -63,7 +64,7 @@ def _view() -> Any:
             from charloom.cli.notebook import Block
 
             return Block()
-    if sys.stderr.isatty():
+    if can_redraw(sys.stderr):
         from charloom.cli.live import Live
 
         return Live(stderr=True)

@@ -9,6 +9,7 @@ import click
 
 from charloom.cli.given import beginnings, given_options, tell
 from charloom.cli.sections import Sectioned
+from charloom.cli.terminal import is_terminal, styled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -267,7 +268,7 @@ def _show(sample: Sample, as_json: bool, several: bool, place: int, columns: Seq
         if several:
             number = f", text {place}" if place else ""
             labels = "".join(f", {n} {v}" for n, v in sample.condition.items() if isinstance(v, str))
-            click.echo(click.style(f"── temperature {sample.temperature:g}{labels}{number} ──", dim=True))
+            click.echo(styled(f"── temperature {sample.temperature:g}{labels}{number} ──", dim=True))
         click.echo(_shown(sample.prompt + sample.text) + "\n")
 
 
@@ -276,7 +277,7 @@ def _shown(text: str) -> str:
 
     from charloom.cli.model import visible
 
-    return visible(text) if sys.stdout.isatty() else text
+    return visible(text) if is_terminal(sys.stdout) else text
 
 
 def _numbers(text: str | None) -> list[float]:

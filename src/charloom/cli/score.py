@@ -150,19 +150,20 @@ def _show(found: Found, several: bool, as_json: bool) -> None:
     import json
 
     from charloom.cli.model import visible
+    from charloom.cli.terminal import is_terminal, styled
     from charloom.insight.heat import runs
 
-    scored, terminal = found.scored, sys.stdout.isatty()
+    scored, terminal = found.scored, is_terminal(sys.stdout)
     place = f"{found.file}:{found.number}" if several else str(found.number)
     if as_json:
         click.echo(json.dumps({"file": found.file, "line": found.number, **scored.to_json()}))
     elif terminal:
         text = "".join(
-            click.style(visible(run), fg="black", bg=COLOURS[level]) if level else visible(run)
+            styled(visible(run), fg="black", bg=COLOURS[level]) if level else visible(run)
             for level, run in runs(scored.text, scored.surprise.tolist())
         )
         head = f"{place:>6} {scored.strangeness:7.2f} {scored.bits_per_character:6.2f}"
-        click.echo(f"{click.style(head, dim=True)}  {text}")
+        click.echo(f"{styled(head, dim=True)}  {text}")
     else:
         click.echo(f"{place}\t{scored.strangeness:.3f}\t{scored.bits_per_character:.4f}\t{scored.text}")
 

@@ -166,10 +166,11 @@ def _check_resume(
 
 def _view(as_json: bool) -> Any:
     from charloom.cli import events
+    from charloom.cli.terminal import can_redraw
 
     if as_json:
         return events.Lines()
-    if sys.stdout.isatty():
+    if can_redraw(sys.stdout):
         from charloom.cli.live import Live
 
         return Live()
