@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,6 +84,24 @@ def test_bfloat16_is_near(cell: Cell, columns: bool, device: str, threads: int) 
     assert len(rough) == len(exact) == 8
     for mine, other in zip(rough, exact, strict=True):
         assert (mine - other).norm() < 0.03 * other.norm()
+
+
+@pytest.mark.parametrize("low", [False, True], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_nothing_depends_on_uninitialized_memory(
+    cell: Cell, low: bool, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Odd sizes, since a product of odd depth reads beyond a row on processors with AMX."""
+    empty = torch.empty
+
+    def filled(*shape: Any, **options: Any) -> Tensor:
+        made = empty(*shape, **options)
+        return made.fill_(torch.nan) if made.is_floating_point() else made
+
+    monkeypatch.setattr(torch, "empty", filled)
+    for batch, steps, hidden in ((33, 5, 7), (5, 9, 24)):
+        for each in found(layer(cell, hidden, 6), True, low, batch, steps):
+            assert torch.isfinite(each).all()
 
 
 @pytest.mark.parametrize("cell", CELLS)
