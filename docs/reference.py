@@ -216,7 +216,9 @@ def _schema(told: dict[str, Any]) -> str:
     if "anyOf" in told:
         return " or ".join(dict.fromkeys(kind for kind in map(_schema, told["anyOf"]) if kind))
     if values := told.get("enum", [told["const"]] if "const" in told else []):
-        return ", ".join(f"`{value}`" for value in values)
+        return ", ".join(
+            f"`{value if value and value is not True else json.dumps(value)}`" for value in values
+        )
     if told.get("type") == "array":
         return f"list of {_schema(told['items'])}"
     bounds = [

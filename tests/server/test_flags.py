@@ -11,8 +11,11 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
-from charloom.cli.serve import command
+from charloom.cli.serve import _keys, command
+from charloom.errors import UsageError
+from charloom.server.limits import ServeConfig
 
 from .conftest import LONG, Running, serving, wait_until
 
@@ -26,8 +29,10 @@ def status(server: Running, **asked: object) -> int:
 
 def logged(server: Running) -> str:
     """What the log says of a request."""
-    server.post("/v1/completions", {"prompt": "the fog", "max_tokens": 1}, headers={"x-request-id": "mine"})
-    return server.lines("mine")[0]
+    server.post("/v1/completions", {"prompt": "the fog", "max_tokens": 1}, headers={"x-request-id": "flag"})
+    return (
+        server.lines("id=flag")[0] if "--log-json" not in server.process.args else server.lines('"flag"')[0]
+    )
 
 
 TOGETHER = ("--log-json", "--log-prompts", "--cors", ORIGIN, "--precision", "int8")
@@ -74,7 +79,7 @@ def test_cors(server: Running, flagged: Running) -> None:
 def test_log_json(server: Running, flagged: Running) -> None:
     told = json.loads(logged(flagged))
     assert told["event"] == "request"
-    assert (told["path"], told["status"], told["id"]) == ("/v1/completions", 200, "mine")
+    assert (told["path"], told["status"], told["id"]) == ("/v1/completions", 200, "flag")
     assert (told["texts"], told["prompt"], told["written"]) == (1, 7, 1)
     assert " info request method=POST path=/v1/completions status=200 " in logged(server)
 
@@ -117,6 +122,27 @@ def test_api_key_file(serve: Callable[..., Running], folder: Path) -> None:
     for key, code in (("first", 200), ("second", 200), ("", 401), ("# of the lab", 401), ("firs", 401)):
         headers = {"authorization": f"Bearer {key}"} if key else {}
         assert server.get("/v1/models", headers=headers).status_code == code
+
+
+def test_api_key_file_of_keys_that_no_header_carries(model: Path, tmp_path: Path) -> None:
+    """Refused at the start, by the line; a comment may hold anything, a byte order mark is none of a key."""
+    for key in ("clé", "ключ", "a\u200bb", "a\x07b"):
+        path = tmp_path / "keys"
+        path.write_text(f"# für alle\ngood\n{key}\n", encoding="utf-8")
+        found = CliRunner().invoke(command, [str(model), "--api-key-file", str(path)])
+        assert isinstance(found.exception, UsageError)
+        assert str(found.exception).startswith(f"{path}: line 3: ")
+        assert key not in str(found.exception)
+    path.write_text("\ufefffirst\r\n# für alle\r\nsecond\r\n", encoding="utf-8")
+    assert _keys(str(path)) == ["first", "second"]
+
+
+@pytest.mark.parametrize("origin", ["my.page", "https://my.page/", "https://MY.page", "https://*.page", ""])
+def test_cors_wants_an_origin(origin: str) -> None:
+    """Anything else would match no page, in silence."""
+    with pytest.raises(UsageError, match=r"^cors: .* is not an origin; write it as browsers do"):
+        ServeConfig(cors=(origin,))
+    ServeConfig(cors=("https://my.page", "http://localhost:3000", "null", "*", "http://[::1]:80"))
 
 
 def test_config_and_set_and_environment(serve: Callable[..., Running], folder: Path) -> None:

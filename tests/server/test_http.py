@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import shutil
@@ -9,9 +10,11 @@ import socket
 import subprocess
 from pathlib import Path
 
+import httpx
+import openai
 import pytest
 
-from .conftest import PATIENCE, Running
+from .conftest import PATIENCE, Running, wait_until
 
 BODY = json.dumps({"prompt": "the ", "max_tokens": 5, "echo": True}).encode()
 SMUGGLED = b"GET /model/vocab.json HTTP/1.1\r\nhost: localhost\r\n\r\n"
@@ -179,3 +182,137 @@ def test_java_offers_http2(server: Running, tmp_path: Path) -> None:
     lines = found.stdout.splitlines()
     assert [line[:4] for line in lines] == ["200 "] * 4, found
     assert all('"text": "the ' in line for line in lines)
+
+
+PROBES = [
+    b"GET /health HTTP/1.0\r\n\r\n",
+    b"GET / HTTP/1.0\r\n\r\n",
+    b"OPTIONS / HTTP/1.0\r\n\r\n",  # HAProxy
+    b"OPTIONS * HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",  # Apache
+    b"HEAD / HTTP/1.0\r\n\r\n",
+    b"HEAD /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+    b"GET /health HTTP/1.1\r\nhost: 10.1.2.3:8000\r\nuser-agent: kube-probe\r\nconnection: close\r\n\r\n",
+    b"GET /ready HTTP/1.1\r\nhost: 172.31.0.5\r\nuser-agent: ELB\r\nconnection: close\r\n\r\n",
+    b"GET http://localhost/health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+    b"GET /health/?a=1 HTTP/1.0\r\n\r\n",
+    *(b"GET %s HTTP/1.0\r\n\r\n" % path for path in (b"/healthz", b"/livez", b"/readyz", b"/ping")),
+    b"GET /v1/models HTTP/1.0\r\n\r\n",
+    b"GET /v1/models/ HTTP/1.0\r\n\r\n",
+    b"HEAD /v1/models HTTP/1.0\r\n\r\n",
+    b"OPTIONS /v1/completions HTTP/1.0\r\n\r\n",
+    b"GET /health HTTP/0.9\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("half", [False, True], ids=["open", "half closed"])
+def test_uptime_checks_of_every_age(server: Running, half: bool) -> None:
+    """Also of those who end their side as soon as they have asked, as `printf … | nc` does."""
+    for probe in PROBES:
+        with server.socket() as client:
+            client.sendall(probe)
+            if half:
+                client.shutdown(socket.SHUT_WR)
+            with client.makefile("rb") as stream:
+                head, _, body = stream.read().partition(b"\r\n\r\n")
+        assert head[:12] in (b"HTTP/1.1 200", b"HTTP/1.1 204"), probe
+        assert bool(body) == probe.startswith(b"GET"), probe
+        assert (b"allow: " in head) == probe.startswith(b"OPTIONS"), probe
+
+
+def test_a_hang_up_after_a_post_is_one(server: Running) -> None:
+    before = server.metric("charloom_cancelled_total")
+    with server.socket() as client:
+        client.sendall(server.request("/v1/completions", {"prompt": "a", "max_tokens": 10_000}))
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(1) == b""
+    wait_until(lambda: server.metric("charloom_cancelled_total") == before + 1)
+
+
+def test_no_redirect(server: Running) -> None:
+    """A last slash is left out, and links on the page of the API lead where they should."""
+    for path in ("/v1/models/", "/v1/models/verses/", "/health//", "/metrics/", "/openapi.json/"):
+        assert server.get(path).status_code == 200, path
+    for path in ("/v1/completions/", "/v1/score/"):
+        body = {"prompt": "a", "max_tokens": 1} if "completions" in path else {"input": "a"}
+        assert server.post(path, body).status_code == 200, path
+    for link in re.findall(r'(?:href)="([^"d][^"]*)"', server.get("/docs/").text):
+        assert server.http.get(httpx.URL(f"{server.url}/docs/").join(link)).status_code == 200, link
+
+
+ELSEWHERE = [
+    "/v1/chat/completions", "/chat/completions", "/completions", "/v1/engines/verses/completions", "/v1",
+    "/v1/embeddings", "/v1/responses", "/v1/edits", "/v1/v1/completions", "/api/generate", "/generate",
+    "/openai/deployments/verses/completions",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ELSEWHERE)
+def test_what_is_elsewhere_says_where(server: Running, path: str) -> None:
+    for found in (server.post(path, {"messages": [], "model": "verses"}), server.get(path)):
+        error = found.json()["error"]
+        assert found.status_code == 404
+        assert set(error) == {"message", "type", "param", "code"}
+        assert (error["type"], error["param"]) == ("invalid_request_error", None)
+        assert error["code"] == "unknown_url"
+        assert path in error["message"]
+        assert "completion model" in error["message"]
+        assert "POST /v1/completions" in error["message"]
+
+
+def test_the_official_clients_chat_is_told_so(server: Running) -> None:
+    client = server.openai()
+    with pytest.raises(openai.NotFoundError, match=r"not a chat model: .* POST /v1/completions"):
+        client.chat.completions.create(model="verses", messages=[{"role": "user", "content": "a"}])
+    with pytest.raises(openai.NotFoundError, match="This is a completion model"):
+        client.embeddings.create(model="verses", input="a")
+
+
+def test_another_method_says_which(server: Running) -> None:
+    for found, allowed in ((server.get("/v1/completions"), "POST"), (server.post("/v1/models"), "GET")):
+        assert (found.status_code, found.headers["allow"]) == (405, allowed)
+        assert found.json()["error"]["code"] == "method_not_supported"
+        assert found.json()["error"]["message"].endswith(f"use {allowed}")
+
+
+def test_etags(server: Running) -> None:
+    """Whoever has the weights does not load them again; of another model they have another tag."""
+    tags = set()
+    for path in ("/model/model.safetensors", "/model/config.json", "/", "/docs"):
+        found = server.get(path)
+        tags.add(found.headers["etag"])
+        assert found.headers["cache-control"] == "no-cache"
+        for known in (found.headers["etag"], f'"x", W/{found.headers["etag"]}', "*"):
+            again = server.get(path, headers={"if-none-match": known})
+            assert (again.status_code, again.content) == (304, b"")
+            assert again.headers["etag"] == found.headers["etag"]
+        assert server.get(path, headers={"if-none-match": '"other"'}).content == found.content
+        head = server.http.head(server.url + path)
+        assert (head.content, head.headers["content-length"]) == (b"", str(len(found.content)))
+    assert len(tags) == 4
+
+
+ENCODINGS = [
+    (gzip.compress(BODY), {"content-encoding": "gzip"}, r"compressed \(gzip\)"),
+    (gzip.compress(BODY), {}, r"compressed \(gzip\)"),
+    (b"\x28\xb5\x2f\xfd", {"content-encoding": "zstd"}, r"compressed \(zstd\)"),
+    (b"\x0b", {"content-encoding": "br"}, r"compressed \(br\)"),
+    ('{"prompt": "é"}'.encode("latin-1"), {}, r"not UTF-8 \(byte 0xe9 at position 12; perhaps it is Latin-1"),
+    ('{"prompt": "€"}'.encode("cp1252"), {}, r"not UTF-8 \(byte 0x80 at position 12"),
+]
+
+
+@pytest.mark.parametrize(("body", "headers", "told"), ENCODINGS)
+def test_other_encodings_are_named(server: Running, body: bytes, headers: dict, told: str) -> None:
+    headers = {"content-type": "application/json", **headers}
+    for path in ("/v1/completions", "/v1/score"):
+        found = server.http.post(server.url + path, content=body, headers=headers)
+        assert found.status_code == 400
+        assert re.search(told, found.json()["error"]["message"])
+
+
+def test_encodings_of_json(server: Running) -> None:
+    for coding in ("utf-8", "utf-8-sig", "utf-16", "utf-32"):
+        headers = {"content-type": "application/json", "content-encoding": "identity"}
+        body = BODY.decode().replace("the ", "né ").encode(coding)
+        found = server.http.post(f"{server.url}/v1/completions", content=body, headers=headers)
+        assert found.json()["choices"][0]["text"].startswith("né "), coding

@@ -103,7 +103,7 @@ def test_head(small: Running) -> None:
 
 
 def test_streams_queue_and_requests(serve: Callable[..., Running]) -> None:
-    limits = {"requests": 4, "bodies": 700, "body": 300, "told_at_once": 30, "arrival_seconds": 86_400}
+    limits = {"requests": 4, "bodies": 700, "body": 300, "arrival_seconds": 86_400}
     flags = [part for name, most in limits.items() for part in ("--set", f"serve.{name}={most}")]
     server = serve("--streams", "2", "--queue", "1", *flags, *LONG)
     short = {"prompt": "a", "max_tokens": 1}
@@ -112,10 +112,6 @@ def test_streams_queue_and_requests(serve: Callable[..., Running]) -> None:
         assert server.complete(**short, n=2).status_code == 200  # one is written, one waits
         over = server.complete(**short, n=3)
         assert (over.status_code, over.json()["error"]["code"]) == (429, "queue_limit")
-        told = {"prompt": "a", "max_tokens": 15, "logprobs": 0}
-        assert server.complete(**told, n=2).status_code == 200
-        over = server.complete(**told | {"max_tokens": 16}, n=2)
-        assert (over.status_code, over.json()["error"]["code"]) == (429, "told_at_once_limit")
         with server.writers(1):
             server.writing(2)
             over = server.complete(**short, n=2)  # refused at once: no place ever becomes free
@@ -134,6 +130,46 @@ def test_streams_queue_and_requests(serve: Callable[..., Running]) -> None:
             assert server.get("/metrics").json()["error"]["code"] == "requests_limit"
             assert server.get("/health").status_code == 200  # whoever watches over it still sees it
     wait_until(lambda: server.complete(**short).status_code == 200)
+
+
+def test_told_at_once(serve: Callable[..., Running]) -> None:
+    flags = (f"told={FOR_EVER + 30}", f"told_at_once={FOR_EVER + 30}", *LONG[1::2])
+    server = serve(*(part for each in flags for part in ("--set", each if "." in each else f"serve.{each}")))
+    with server.writers(1, logprobs=0):
+        server.writing(1)
+        told = {"prompt": "a", "max_tokens": 15, "logprobs": 0}
+        assert server.complete(**told, n=2).status_code == 200
+        over = server.complete(**told | {"max_tokens": 16}, n=2)
+        assert (over.status_code, over.json()["error"]["code"]) == (429, "told_at_once_limit")
+
+
+def test_what_can_never_be_held_is_no_overload(serve: Callable[..., Running]) -> None:
+    """400 and the limit's name: who tries again as after 429 would do so for ever."""
+    limits = {"told_at_once": 30, "bodies": 400}
+    flags = [part for name, most in limits.items() for part in ("--set", f"serve.{name}={most}")]
+    server = serve("--streams", "2", "--queue", "1", *flags)
+    for asked, param, code, number in (
+        ({"n": 4}, "n", "queue_limit", "4"),
+        ({"n": 2, "prompt": ["a", "b"]}, "n", "queue_limit", "4"),
+        ({"best_of": 5}, "best_of", "queue_limit", "5"),
+        ({"prompt": ["a"] * 6}, "prompt", "queue_limit", "6"),
+        ({"logprobs": 0, "max_tokens": 16, "n": 2}, "logprobs", "told_at_once_limit", "32"),
+    ):
+        found = server.complete(**{"prompt": "a", "max_tokens": 1} | asked)
+        error = found.json()["error"]
+        assert (found.status_code, error["param"], error["code"]) == (400, param, code)
+        assert error["message"].startswith(f"{param}: {number} ")
+        assert error["type"] == "invalid_request_error"
+    for texts, code in ((["a"] * 4, "queue_limit"), (["a" * 31], "told_at_once_limit")):
+        found = server.post("/v1/score", {"input": texts})
+        assert (found.status_code, found.json()["error"]["code"]) == (400, code)
+    for sent in (b" " * 401, iter([b" " * 401])):
+        headers = {"content-type": "application/json"}
+        found = server.http.post(server.url + COMPLETIONS, content=sent, headers=headers)
+        assert (found.status_code, found.json()["error"]["code"]) == (413, "body_limit")
+    chunked = iter([json.dumps({"prompt": "a", "max_tokens": 1}).encode()])
+    assert server.http.post(server.url + COMPLETIONS, content=chunked, headers=headers).status_code == 200
+    assert server.complete("a", max_tokens=1, n=3).status_code == 200
 
 
 def test_connections(serve: Callable[..., Running]) -> None:

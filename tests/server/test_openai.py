@@ -12,6 +12,7 @@ import openai
 import pytest
 
 from charloom.runtime.generator import Generator
+from charloom.server.protocol import Completion, Score
 
 from .conftest import FOR_EVER, LONG, Expected, Running
 
@@ -138,19 +139,47 @@ def test_logprobs_are_the_runtimes(server: Running, generator: Generator) -> Non
     assert told.text_offset == list(range(len(sample.text)))
     np.testing.assert_allclose(told.token_logprobs, sample.log_probabilities[: len(told.tokens)], rtol=1e-6)
     for top, alternatives in zip(told.top_logprobs, sample.top, strict=False):
-        assert list(top) == [each.character for each in alternatives]
+        assert list(top)[:3] == [each.character for each in alternatives]
 
 
-def test_logprobs_stream_with_their_characters(server: Running) -> None:
-    asked = {"model": "verses", "prompt": "é", "max_tokens": 200, "seed": 4, "logprobs": 1, "echo": True}
+def test_the_alternatives_include_what_was_drawn(server: Running) -> None:
+    """As OpenAI's: one more, where it is none of the likeliest; with the log-probability that it has."""
+    found = server.complete("the €", max_tokens=300, seed=4, logprobs=2, echo=True, temperature=2.0)
+    told = found.json()["choices"][0]["logprobs"]
+    tops = told["top_logprobs"]
+    for token, nats, top in zip(told["tokens"], told["token_logprobs"], tops, strict=True):
+        assert top[token] == nats
+        assert list(top.values()) == sorted(top.values(), reverse=True)
+        assert len(top) == 2 + (token not in list(top)[:2])
+    assert {len(top) for top in tops} == {2, 3}
+
+
+def spelled(tokens: list[str]) -> str:
+    """The text of tokens: a byte of a character is told as an escape."""
+    parts = (
+        bytes([int(each[8:], 16)]) if each.startswith("bytes:") else each.encode("utf-8", "surrogatepass")
+        for each in tokens
+    )
+    return b"".join(parts).decode("utf-8", "surrogatepass")
+
+
+@pytest.mark.parametrize("more", [{}, {"stop": ["e", "\n"]}, {"n": 3}, {"max_tokens": 0}, {"best_of": 1}])
+@pytest.mark.parametrize("prompt", ["é", "the fog € comes " * 40, ""], ids=["one", "long", "none"])
+def test_logprobs_stream_with_their_characters(server: Running, prompt: str, more: dict) -> None:
+    """Of each event the tokens spell the text, the prompt's as well, and all together are the whole."""
+    asked = {"model": "verses", "prompt": prompt, "max_tokens": 200, "seed": 4, "logprobs": 1, "echo": True}
     client = server.openai()
-    whole = client.completions.create(**asked).choices[0]
-    pieces = [event.choices[0] for event in client.completions.create(**asked, stream=True)]
+    whole = client.completions.create(**asked | more).choices[0]
+    events = [event.choices[0] for event in client.completions.create(**asked | more, stream=True)]
+    for event in events:
+        assert spelled(event.logprobs.tokens) == event.text
+    pieces = [event for event in events if event.index == 0]
     assert "".join(piece.text for piece in pieces) == whole.text
+    assert whole.text.startswith(prompt)
     for name in ("tokens", "token_logprobs", "text_offset", "top_logprobs"):
         joined = [each for piece in pieces for each in getattr(piece.logprobs, name)]
         assert joined == getattr(whole.logprobs, name)
-    assert "".join(whole.logprobs.tokens) == whole.text
+    assert spelled(whole.logprobs.tokens) == whole.text
 
 
 def test_echo_without_writing_scores(server: Running, generator: Generator) -> None:
@@ -201,8 +230,6 @@ def test_errors_are_the_clients(server: Running) -> None:
     assert wrong.value.type == "invalid_request_error"
     with pytest.raises(openai.BadRequestError, match=r"tools: there is no such field"):
         client.completions.create(model="verses", prompt="a", extra_body={"tools": []})
-    with pytest.raises(openai.BadRequestError, match="suffix: not supported"):
-        client.completions.create(model="verses", prompt="a", suffix="b")
     with pytest.raises(openai.BadRequestError, match="match: the shortest match has 30 characters"):
         client.completions.create(
             model="verses", prompt="a", max_tokens=20, extra_body={"match": "[a-e]{30}"}
@@ -210,10 +237,81 @@ def test_errors_are_the_clients(server: Running) -> None:
 
 
 def test_nulls_are_defaults(server: Running, expected: Expected) -> None:
-    names = "best_of echo frequency_penalty logit_bias logprobs n presence_penalty stop stream stream_options"
-    others = "suffix temperature top_p user max_tokens top_k min_p no_repeat only ban match ignore_eos source"
-    found = server.complete("the ", seed=1, **dict.fromkeys(f"{names} {others} condition".split()))
+    """In every field, also in one that does not exist, and within an object."""
+    names = [*Completion.model_fields, "tools", "max_completion_tokens"]
+    asked = {**dict.fromkeys(names), "prompt": "the ", "seed": 1, "stream_options": {"include_usage": None}}
+    found = server.post("/v1/completions", asked)
     assert found.json()["choices"][0]["text"] == expected("the ", seed=1)
+    nulls = {**dict.fromkeys([*Score.model_fields, "new"]), "input": "a"}
+    assert server.post("/v1/score", nulls).json() == server.post("/v1/score", {"input": "a"}).json()
+
+
+NOTHING = [
+    {"suffix": ""}, {"logprobs": False}, {"max_tokens": 60.0}, {"n": 1.0}, {"best_of": 1}, {"seed": 1.0},
+    {"logit_bias": {}}, {"stop": []}, {"stream": False}, {"echo": False}, {"user": ""}, {"top_p": 1},
+    {"temperature": 1}, {"frequency_penalty": 0}, {"presence_penalty": 0}, {"top_k": -1}, {"top_k": 0.0},
+    {"stream_options": {"include_usage": False}}, {"stream_options": {}}, {"repetition_penalty": 1},
+    {"min_tokens": 0}, {"metadata": {"a": "b"}}, {"store": False}, {"service_tier": "auto"}, {"model": ""},
+    {"safety_identifier": "x"}, {"prompt_cache_key": "x"}, {"min_p": 0}, {"no_repeat": 0}, {"only": None},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", NOTHING, ids=str)
+def test_what_asks_for_nothing_changes_nothing(server: Running, expected: Expected, asked: dict) -> None:
+    """Defaults of OpenAI's API and of other servers, spelled out by their clients."""
+    found = server.complete("the ", **{"max_tokens": 60, "seed": 1} | asked)
+    assert found.status_code == 200, found.text
+    (choice,) = found.json()["choices"]
+    assert (choice["text"], choice["logprobs"]) == (expected("the ", length=60, seed=1), None)
+
+
+def test_minus_one_is_not_given(server: Running, expected: Expected) -> None:
+    found = server.complete("the ", max_tokens=-1, seed=-1).json()
+    seed = found["seed"]
+    assert found["choices"][0]["text"] == expected("the ", seed=seed)
+    assert server.complete("the ", seed=-1, max_tokens=1).json()["seed"] != seed
+
+
+SOMETHING = [
+    ({"suffix": "b"}, "suffix: not supported"), ({"repetition_penalty": 1.1}, "repetition_penalty: not supp"),
+    ({"min_tokens": 5}, "min_tokens: not supported"), ({"logprobs": True}, "logprobs: "),
+    ({"max_tokens": 8.5}, "max_tokens: "), ({"n": True}, "n: "), ({"max_tokens": -2}, "max_tokens: "),
+    ({"max_completion_tokens": 5}, "did you mean max_tokens?"), ({"tools": [1]}, "leave it out"),
+    ({"stream_options": {"include_usage": True}}, "they are for a stream"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("asked", "told"), SOMETHING, ids=str)
+def test_what_asks_for_something_is_not_ignored(server: Running, asked: dict, told: str) -> None:
+    found = server.complete("the ", **asked)
+    error = found.json()["error"]
+    assert (found.status_code, error["param"]) == (400, next(iter(asked)))
+    assert told in error["message"]
+
+
+def test_token_ids(server: Running, generator: Generator, expected: Expected) -> None:
+    """Ids of vocab.json as text, as lm-evaluation-harness sends them, one prompt or several."""
+    texts = ["the fog €", "a"]
+    coded = [generator.model.encode(text).tolist() for text in texts]
+    asked = {"max_tokens": 20, "seed": 5, "echo": True, "logprobs": 1, "temperature": 0}
+    by_text = server.complete(texts, **asked).json()
+    for prompt in (coded, [[float(k) for k in ids] for ids in coded]):
+        assert server.complete(prompt, **asked).json()["choices"] == by_text["choices"]
+    assert server.complete(coded[0], **asked).json()["choices"][0] == by_text["choices"][0]
+    client = server.openai()
+    found = client.completions.create(model="verses", prompt=coded[0], max_tokens=20, seed=5)
+    assert found.choices[0].text == expected(texts[0], length=20, seed=5)
+    assert server.text([[]], max_tokens=9, seed=1) == expected("", length=9, seed=1)
+    assert server.text("<|endoftext|>", max_tokens=9, seed=1) == expected("", length=9, seed=1)
+    vocabulary = generator.model.vocabulary
+    told = rf"vocab\.json, 0 to {len(vocabulary) - 1}; send text"
+    for wrong in ([50256], [[1], [99999]], [vocabulary.bos], coded[0][-2:], [2**31 - 1]):
+        with pytest.raises(openai.BadRequestError, match=told) as refused:
+            client.completions.create(model="verses", prompt=wrong)
+        assert refused.value.param == "prompt"
+    for wrong in ([-1], [1.5], [True], ["a", 1], [[1], "a"], 5, {}):
+        refused = server.complete(wrong)
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "prompt")
 
 
 def test_the_client_tries_again_while_there_is_no_room(serve: Callable[..., Running]) -> None:

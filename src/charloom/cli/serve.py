@@ -91,10 +91,16 @@ def _keys(path: str | None) -> list[str]:
     if path is None:
         return []
     try:
-        lines = Path(path).read_text("utf-8").splitlines()
+        lines = Path(path).read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
-    keys = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    keys = []
+    for number, line in enumerate(lines, 1):
+        key = line.strip()
+        if not (key.isascii() and key.isprintable()) and not key.startswith("#"):
+            hint = "HTTP headers carry ASCII only; use letters and digits"
+            raise UsageError(f"{path}: line {number}: a key has characters outside ASCII; {hint}")
+        keys += [key] if key and not key.startswith("#") else []
     if not keys:
         raise UsageError(f"{path}: it holds no key; write one a line")
     return keys

@@ -96,7 +96,7 @@ class Writing(Answer):
         self._asked, self._groups = asked, groups
         self._texts = len(self._jobs)
         self._written = 0
-        self._began = [False] * self._texts
+        self._echoed = [0] * self._texts  # characters of the prompt that were sent
         self._head = {
             "object": "text_completion",
             "created": int(time.time()),
@@ -127,14 +127,12 @@ class Writing(Answer):
         chosen = self._chosen()
         choices = []
         for index, k in enumerate(chosen):
-            echo = self._jobs[k].prompt.text if self._asked.echo else ""
-            text = echo + "".join(pieces[k])
+            text = self._echo(k, tokens[k]) + "".join(pieces[k])
             choices.append(self._choice(index, k, text, tokens[k], endings[k]))
         await _send_json(send, {**self._head, "choices": choices, "usage": self._usage()})
 
     async def _stream(self, send: Send) -> None:
-        options = self._asked.stream_options
-        with_usage = options is not None and bool(options.include_usage)
+        with_usage = self._asked.with_usage
         head = json.dumps(self._head)[:-1]
         tail = ', "usage": null}\n\n' if with_usage else "}\n\n"
         started = False
@@ -158,14 +156,22 @@ class Writing(Answer):
         await send(_body(f"data: {last}\n\ndata: [DONE]\n\n" if last else "data: [DONE]\n\n"))
 
     def _event(self, k: int, update: Update) -> str:
-        piece = update.piece
-        self._written += len(piece)
-        if not self._began[k] and self._asked.echo:
-            piece = self._jobs[k].prompt.text + piece
-        self._began[k] = True
-        if update.ending is None and self._asked.logprobs is None:
+        self._written += len(update.piece)
+        piece = self._echo(k, update.tokens) + update.piece
+        if update.ending is None and self._asked.alternatives < 0:
             return f'{{"index": {k}, "text": {json.dumps(piece)}, {RUNNING}}}'
         return json.dumps(self._choice(k, k, piece, update.tokens, update.ending))
+
+    def _echo(self, k: int, tokens: Sequence[Token]) -> str:
+        """Return the part of the prompt to send now: what these tokens spell; without any, all of it."""
+        if not self._asked.echo:
+            return ""
+        job, first = self._jobs[k], self._echoed[k]
+        if not job.scored:
+            self._echoed[k] = len(job.prompt.text)
+        elif tokens:
+            self._echoed[k] = min(len(job.prompt.text), tokens[-1].at + 1)
+        return job.prompt.text[first : self._echoed[k]]
 
     def _choice(
         self, index: int, k: int, text: str, tokens: Sequence[Token], ending: Ending | None
@@ -173,7 +179,7 @@ class Writing(Answer):
         return {
             "index": index,
             "text": text,
-            "logprobs": None if self._asked.logprobs is None else self._logprobs(tokens),
+            "logprobs": None if self._asked.alternatives < 0 else self._logprobs(tokens),
             "finish_reason": None if ending is None else FINISH.get(ending, "stop"),
             "ended_by": ending,
         }

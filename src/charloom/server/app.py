@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
+import hashlib
 import time
 from collections.abc import Callable, Collection
+from functools import cache, partial
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -36,7 +39,9 @@ from charloom.server.protocol import (
 from charloom.server.refusal import Refusal
 from charloom.server.site import Site
 
+COMPLETIONS = 'This is a completion model, not a chat model: send {"prompt": "..."} to POST /v1/completions'
 TICK_SECONDS = 5.0  # that /health gives the engine to go round
+UNSUPPORTED = ("suffix", "repetition_penalty", "min_tokens")  # but for the value that asks for nothing
 REFUSED = errors(400, 401, 403, 404, 408, 413, 429, 431, 500, 503)
 
 
@@ -68,8 +73,8 @@ class Service:
             self.app = CORSMiddleware(
                 self.gate,
                 allow_origins=settings.cors,
-                allow_methods=["GET", "POST"],
-                allow_headers=["authorization", "content-type", "x-request-id"],
+                allow_methods=["GET", "HEAD", "POST"],
+                allow_headers=["*"],  # whichever are asked for: OpenAI's client sends a dozen of its own
                 expose_headers=["x-request-id", "retry-after"],
             )
 
@@ -80,6 +85,7 @@ class Service:
             description="A recurrent character model behind OpenAI's completions; tokens are characters.",
             docs_url=None,
             redoc_url=None,
+            redirect_slashes=False,
         )
         app.add_exception_handler(Refusal, _refused)
         app.add_exception_handler(RequestValidationError, _invalid)
@@ -100,7 +106,7 @@ class Service:
         @app.post("/v1/score", response_model=Scored, responses=REFUSED)
         async def score(asked: Score) -> Response:
             """How well the model predicts a text, in bits a character."""
-            return Scoring(self.desk, self._name, asked.characters, self._asking.to_score(asked))
+            return Scoring(self.desk, self._name, bool(asked.characters), self._asking.to_score(asked))
 
     def _models(self, app: FastAPI) -> None:
         served = Served(id=self._name, object="model", created=self._begun, owned_by="charloom")
@@ -147,16 +153,28 @@ class Service:
         docs = {**headers, "content-security-policy": description.POLICY}
 
         def add(path: str, kind: str, content: Callable[[], bytes], told: dict[str, str]) -> None:
-            async def file(request: Request) -> Response:
-                return Response(content(), headers={**told, "content-type": kind})
+            @cache
+            def file() -> tuple[bytes, dict[str, str]]:
+                body = content()
+                tag = hashlib.blake2b(body, digest_size=16).hexdigest()
+                return body, {**told, "content-type": kind, "etag": f'"{tag}"'}
 
-            app.add_route(path, file, methods=["GET"], include_in_schema=False)
+            async def answer(request: Request) -> Response:
+                body, headers = file()
+                known = request.headers.get("if-none-match", "")
+                if known == "*" or headers["etag"] in known:
+                    return Response(status_code=304, headers=headers)
+                return Response(body, headers=headers)
+
+            app.add_route(path, answer, methods=["GET"], include_in_schema=False)
 
         for path, (kind, content) in self._site.page.items():
             add(path, kind, content, headers)
         for name, (kind, content) in self._site.model.items():
             add(f"/model/{name}", kind, content, {"cache-control": "no-cache"})
-        add("/docs", "text/html; charset=utf-8", lambda: description.page(app.openapi()).encode(), docs)
+        for path, base in (("/docs", ""), ("/docs/", "../")):
+            page = partial(description.page, app, base)
+            add(path, "text/html; charset=utf-8", page, docs)
         add("/docs/style.css", "text/css; charset=utf-8", description.STYLE.encode, docs)
 
 
@@ -174,22 +192,37 @@ async def _invalid(request: Request, error: Exception) -> Response:
     """What is wrong with the first field at fault; nothing of its value, which may be a text."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
+    same = (each["msg"] for each in error.errors() if each["loc"][:2] == first["loc"][:2])
     place = [str(part) for part in first["loc"] if part != "body"]
     param = place[0] if place and first["type"] != "json_invalid" else None
     if first["type"] == "extra_forbidden":
-        message = f"{'.'.join(place)}: there is no such field here; leave it out"
-    elif first["type"] == "none_required":
+        known = [name for name in Completion.model_fields if name not in UNSUPPORTED]
+        near = difflib.get_close_matches(place[-1], known, 1)
+        hint = f"did you mean {near[0]}?" if near else "leave it out"
+        message = f"{'.'.join(place)[:100]}: there is no such field here; {hint}"
+    elif param in UNSUPPORTED:
         message = f"{param}: not supported here; leave it out"
     elif not place and "json" not in request.headers.get("content-type", ""):
         message = "the body is not said to be JSON; send the header Content-Type: application/json"
     else:
-        message = f"{param or 'the body'}: {first['msg']}"
+        message = f"{param or 'the body'}: {' or '.join(dict.fromkeys(same))}"
     return await _refused(request, Refusal(400, message[:500], param=param))
 
 
 async def _other(request: Request, error: Exception) -> Response:
+    """What no route answers: an unknown path, or a known one by another method."""
     assert isinstance(error, HTTPException)
-    refusal = Refusal(error.status_code, str(error.detail), headers=error.headers)
+    asked = f"{request.method[:20]} {request.url.path[:100]}"
+    allowed = (error.headers or {}).get("Allow", "")
+    if error.status_code == 404:
+        refusal = Refusal(404, f"Unknown request URL: {asked}. {COMPLETIONS}", code="unknown_url")
+    elif error.status_code == 405 and request.method == "OPTIONS":
+        return Response(status_code=204, headers={"allow": f"{allowed}, OPTIONS"})
+    elif error.status_code == 405:
+        message, headers = f"{asked} is not supported; use {allowed}", {"allow": allowed}
+        refusal = Refusal(405, message, code="method_not_supported", headers=headers)
+    else:
+        refusal = Refusal(error.status_code, str(error.detail), headers=error.headers)
     return await _refused(request, refusal)
 
 

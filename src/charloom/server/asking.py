@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import secrets
 from collections import OrderedDict
@@ -11,7 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from charloom.errors import CharloomError
+from charloom.runtime.arrays import Ids
 from charloom.runtime.automaton import Automaton
 from charloom.runtime.generator import Generator
 from charloom.runtime.options import SamplerConfig
@@ -44,11 +48,11 @@ class Asking:
         """The candidates of each prompt, the n (or best_of) of a prompt together. Raises Refusal."""
         self._named(asked.model)
         limits = self._limits
-        texts = [asked.prompt or ""] if not isinstance(asked.prompt, list) else asked.prompt
+        texts = asked.texts
         if not texts:
             raise Refusal(400, "prompt: the list is empty; give a text, or leave it out", param="prompt")
         n = asked.n or 1
-        length = min(self._length, limits.tokens) if asked.max_tokens is None else asked.max_tokens
+        length = min(self._length, limits.tokens) if (given := asked.max_tokens) in (None, -1) else given
         candidates = asked.best_of or n
         limits.at_most("n", n, "n", "texts")
         limits.at_most("n", candidates, "best_of", "texts")
@@ -59,19 +63,21 @@ class Asking:
             raise Refusal(
                 400, "best_of: the best is known at the end only; it cannot stream", param="best_of"
             )
-        if asked.stream_options is not None and not asked.stream:
+        limits.fits(len(texts) * candidates, "best_of" if candidates > n else "n" if n > 1 else "prompt")
+        if asked.with_usage and not asked.stream:
             raise Refusal(400, "stream_options: they are for a stream; set stream", param="stream_options")
-        if asked.logprobs is not None:
-            limits.at_most("alternatives", asked.logprobs, "logprobs", "alternatives")
+        top = asked.alternatives
+        if top >= 0:
+            limits.at_most("alternatives", top, "logprobs", "alternatives")
             told = candidates * (len(texts) * length + sum(map(len, texts)) * bool(asked.echo))
-            limits.at_most("told", told, "logprobs", "characters to tell the probability of")
+            for limit in ("told", "told_at_once"):
+                limits.at_most(limit, told, "logprobs", "characters to tell the probability of")
         settings = self._settings(asked, length)
         longest = max(map(len, texts))
         if settings.no_repeat:
             limits.at_most("repeat", longest + length, "no_repeat", "characters to look back over")
         prompts = self._prompts(asked, texts, "prompt", settings.strength)
         automaton = await self._automaton(settings) if settings.match else None
-        top = -1 if asked.logprobs is None else asked.logprobs
         scored = bool(asked.echo) and top >= 0
         begun = now()
         return [
@@ -101,15 +107,17 @@ class Asking:
         if not texts or not all(texts):
             raise Refusal(400, "input: a text is empty; there is nothing to score", param="input")
         prompts = self._prompts(asked, texts, "input")
-        self._limits.at_most("told", sum(map(len, texts)), "input", "characters to score")
+        self._limits.fits(len(texts), "input")
+        for limit in ("told", "told_at_once"):
+            self._limits.at_most(limit, sum(map(len, texts)), "input", "characters to score")
         nothing, begun = SamplerConfig(), now()
         return [
             Job(prompt=prompt, settings=nothing, hear=_nobody, length=0, scored=True, moment=begun)
             for prompt in prompts
         ]
 
-    def _named(self, name: str) -> None:
-        if name not in ("", self.name):
+    def _named(self, name: str | None) -> None:
+        if name and name != self.name:
             message = f"the model {name[:100]!r} is not served here; {self.name!r} is"
             raise Refusal(404, message, param="model", code="model_not_found")
 
@@ -126,7 +134,7 @@ class Asking:
             name: value for name in OPTIONS if (value := getattr(asked, name)) is not None
         }
         given |= {"stop": tuple(stops), "length": max(length, 1), "bias": self._bias(asked.logit_bias or {})}
-        given["seed"] = secrets.randbelow(SEEDS) if asked.seed is None else asked.seed
+        given["seed"] = secrets.randbelow(SEEDS) if asked.seed in (None, -1) else asked.seed
         try:
             settings = SamplerConfig(**{**self._generator.model.sampling, **given})
             settings.added(self._vocabulary)
@@ -154,7 +162,7 @@ class Asking:
         return bias
 
     def _prompts(
-        self, asked: Completion | Score, texts: Sequence[str], param: str, strength: float = 1.0
+        self, asked: Completion | Score, texts: Sequence[str | list[int]], param: str, strength: float = 1.0
     ) -> list[Prompt]:
         """Every text as what is read of it. Raises Refusal for one that the model cannot read."""
         self._limits.texts(param, texts)
@@ -162,7 +170,7 @@ class Asking:
         model, beginning = self._generator.model, self._generator.beginning
         field = param
         try:
-            coded = [model.encode(text) for text in texts]
+            coded = [model.encode(text) if isinstance(text, str) else self._ids(text) for text in texts]
             field = "condition"
             start = beginning.state(asked.condition, strength)
             field = "source"
@@ -182,6 +190,16 @@ class Asking:
             key = hashlib.blake2b(b"".join(told), digest_size=16).digest()
             prompts.append(Prompt(text=text, start=start, before=before, ids=ids, key=key))
         return prompts
+
+    def _ids(self, given: Sequence[int]) -> Ids:
+        """Token ids of a prompt. Raises Refusal where they are not the ids of a text."""
+        with contextlib.suppress(CharloomError):  # an id that does not exist
+            text = self._vocabulary.decode(given)
+            if np.array_equal(ids := self._vocabulary.encode(text), given):
+                return ids
+        message = "prompt: token ids must be those of whole characters in this model's vocab.json, "
+        message += f"0 to {len(self._vocabulary) - 1}; send text instead (lm-evaluation-harness: "
+        raise Refusal(400, f"{message}tokenized_requests=False)", param="prompt")
 
     async def _automaton(self, settings: SamplerConfig) -> Automaton:
         """That of the pattern, kept for the next request; compiled beside the event loop."""

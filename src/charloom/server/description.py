@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Mapping
 from typing import Any
+
+from fastapi import FastAPI
 
 STYLE = """
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
@@ -19,16 +22,17 @@ EXAMPLE = """curl http://127.0.0.1:8000/v1/completions -H 'content-type: applica
   -d '{"prompt": "Once ", "max_tokens": 200, "temperature": 0.8, "stream": true}'"""
 
 
-def page(described: Mapping[str, Any]) -> str:
-    """HTML of an OpenAPI description; its style is at /docs/style.css."""
+def page(app: FastAPI, base: str) -> bytes:
+    """HTML of an application's OpenAPI description; `base` leads from the page to the server's root."""
+    described = app.openapi()
     parts = [
         '<!doctype html><html lang="en"><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{_text(described['info']['title'])}</title>",
-        '<link rel="stylesheet" href="docs/style.css"><link rel="icon" href="data:,">',
+        f'<link rel="stylesheet" href="{base}docs/style.css"><link rel="icon" href="data:,">',
         f"<h1>{_text(described['info']['title'])}</h1>",
         f"<p>{_text(described['info'].get('description', ''))}",
-        ' The same for programs: <a href="openapi.json">openapi.json</a>.</p>',
+        f' The same for programs: <a href="{base}openapi.json">openapi.json</a>.</p>',
         f"<pre><code>{_text(EXAMPLE)}</code></pre>",
     ]
     for path, methods in described["paths"].items():
@@ -39,7 +43,7 @@ def page(described: Mapping[str, Any]) -> str:
             parts.append(f"<p>Answers with {_text(statuses)}.</p>")
             body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
             parts += _fields(described, body.get("schema", {}))
-    return "\n".join(parts)
+    return "\n".join(parts).encode("utf-8")
 
 
 def _fields(described: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
@@ -60,6 +64,8 @@ def _kind(told: Mapping[str, Any]) -> str:
     """A schema in a few words."""
     if "anyOf" in told:
         return " or ".join(kind for kind in map(_kind, told["anyOf"]) if kind != "null")
+    if "const" in told:
+        return json.dumps(told["const"])
     if "$ref" in told:
         return str(told["$ref"].rpartition("/")[2])
     if told.get("type") == "array":

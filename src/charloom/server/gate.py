@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import logging
 import re
 import secrets
@@ -26,6 +27,9 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+ALIASES = {"/healthz": "/health", "/livez": "/health", "/ping": "/health", "/readyz": "/ready"}
+"""What balancers and uptime checks ask for by default."""
+GZIP = b"\x1f\x8b"
 NEVER_LOGGED_LONGER = 200  # characters of a path
 ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
@@ -62,7 +66,8 @@ class Gate:
     ) -> None:
         self._app, self._limits, self._metrics = app, limits, metrics
         self._public, self._room = public, room
-        self._keys = [_digest(key.encode("utf-8")) for key in keys]
+        self._keys = [_digest(key.encode("ascii")) for key in keys]
+        self._largest = min(limits.body, limits.bodies)
         self.draining = False
         self.open = 0  # requests
         self._held = 0  # bytes of their bodies
@@ -76,6 +81,9 @@ class Gate:
         request = given if SAFE_ID.fullmatch(given) else secrets.token_hex(8)
         begun, status = time.perf_counter(), 0
         told: dict[str, Any] = {}
+        asked, scope = scope, {**scope, "path": _route(scope["path"])}
+        if scope["method"] == "HEAD":
+            scope["method"] = "GET"  # uvicorn leaves out the body
         scope["charloom.told"], scope["charloom.id"] = told, request
 
         async def answer(message: MutableMapping[str, Any]) -> None:
@@ -91,6 +99,7 @@ class Gate:
             held = self._admit(scope, headers)
             self._held += held
             body = await self._read(receive)
+            _check_encoding(headers, body)
             await self._app(scope, _again(body, receive), answer)
         except Refusal as refusal:
             if body is None and b"expect" in headers:  # its body may never come: nothing after it can be read
@@ -103,7 +112,7 @@ class Gate:
             self._held -= held
             route = scope.get("route")
             self._metrics.requests.labels(getattr(route, "path", "other"), str(status)).inc()
-            _log(scope, status, time.perf_counter() - begun, request, told)
+            _log(asked, status, time.perf_counter() - begun, request, told)
 
     def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> int:
         """How many bytes of body are announced, where the request may go on; raises Refusal."""
@@ -112,7 +121,7 @@ class Gate:
             raise Refusal(431, f"the headers exceed {limits.head:,} bytes", code="head_limit")
         if self._keys and not public:
             self._check(headers.get(b"authorization", b""))
-        if not self._keys and not _is_loopback(headers.get(b"host", b"")):
+        if not (self._keys or public or _is_loopback(headers.get(b"host"))):
             message = "without keys only this machine is served, by the name of localhost; see --api-key-file"
             raise Refusal(403, message, code="host_not_allowed")
         if public:
@@ -126,9 +135,9 @@ class Gate:
             self._room()
         announced = headers.get(b"content-length", b"")
         chunked = b"transfer-encoding" in headers
-        size = int(announced) if announced.isdigit() else limits.body if chunked else 0
-        if size > limits.body:
-            raise _too_large(limits.body)
+        size = int(announced) if announced.isdigit() else self._largest if chunked else 0
+        if size > self._largest:
+            raise _too_large(self._largest)
         if self._held + size > limits.bodies:
             self._metrics.rejected.labels("bodies").inc()
             raise Refusal(429, "too much is being read; try again later", code="bodies_limit")
@@ -153,8 +162,8 @@ class Gate:
                 raise Gone
             parts.append(message.get("body", b""))
             size += len(parts[-1])
-            if size > self._limits.body:
-                raise _too_large(self._limits.body)
+            if size > self._largest:
+                raise _too_large(self._largest)
             if not message.get("more_body"):
                 return b"".join(parts)
 
@@ -167,7 +176,32 @@ def _too_large(most: int) -> Refusal:
     return Refusal(413, f"the body exceeds {most:,} bytes; send less in one request", code="body_limit")
 
 
-def _is_loopback(host: bytes) -> bool:
+def _route(path: str) -> str:
+    """The path that is served: without a last slash, which would make links on pages mean something else."""
+    if path.startswith(("/docs/", "/model/")):
+        return path
+    path = path.rstrip("/") or "/"
+    return ALIASES.get(path, path)
+
+
+def _check_encoding(headers: dict[bytes, bytes], body: bytes) -> None:
+    """Raises Refusal for a body that is compressed or not in UTF-8, before it is called bad JSON."""
+    coding = headers.get(b"content-encoding", b"").decode("latin-1").strip().lower()
+    if coding not in ("", "identity") or body.startswith(GZIP):
+        kind = coding[:20] if coding.isalnum() else "gzip"
+        raise Refusal(400, f"the body is compressed ({kind}); send it as it is, without Content-Encoding")
+    try:
+        body.decode(json.detect_encoding(body), "surrogatepass")
+    except UnicodeDecodeError as error:
+        found = f"byte 0x{body[error.start]:02x} at position {error.start}"
+        message = f"the body is not UTF-8 ({found}; perhaps it is Latin-1); encode JSON as UTF-8"
+        raise Refusal(400, message) from error
+
+
+def _is_loopback(host: bytes | None) -> bool:
+    """Whether a Host names this machine or is missing: browsers send one always, uptime checks may not."""
+    if host is None:
+        return True
     name = host.decode("latin-1").lower()
     name = name if name.endswith("]") else name.rpartition(":")[0] or name
     return name in LOOPBACK or name.endswith(".localhost")

@@ -110,12 +110,20 @@ class Speller:
         best = np.argsort(-normal, axis=1, kind="stable")[:, : max(self.top, 0)]
         for i, k in enumerate(ids.tolist()):
             known = not np.isnan(nats[i])
-            top = tuple((name(self.vocabulary, int(b)), float(normal[i, b])) for b in best[i] if known)
+            top = [(name(self.vocabulary, int(b)), float(normal[i, b])) for b in best[i] if known]
+            if top and k not in best[i]:  # as OpenAI's, the alternatives include what was drawn
+                top.append((name(self.vocabulary, k), float(nats[i])))
             self._written += len(self._decoder.feed([k]))
             # bytes before this id that no character came of are U+FFFD by now, and stand before it
             own = k not in self.vocabulary.specials.values() and not self._decoder.pending
             self._waiting.append(
-                Token(name(self.vocabulary, k), self._written - own, float(nats[i]), float(expected[i]), top)
+                Token(
+                    name(self.vocabulary, k),
+                    self._written - own,
+                    float(nats[i]),
+                    float(expected[i]),
+                    tuple(top),
+                )
             )
 
     def told(self, characters: int | None = None) -> tuple[Token, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
@@ -11,6 +12,7 @@ from charloom.server.refusal import Refusal
 MOST = 2**31 - 1
 MOST_SECONDS = 86_400
 MOST_PORT = 65_535
+ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]+)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +66,14 @@ class Limits:
                 code=f"{name}_limit",
             )
 
-    def texts(self, param: str, texts: Sequence[str]) -> None:
+    def fits(self, count: int, param: str) -> None:
+        """Raises Refusal for a request of so many texts that the server could never hold them."""
+        most = self.streams + self.queue
+        if count > most:
+            message = f"{param}: {count:,} texts are too many; this server holds {most:,} (streams + queue)"
+            raise Refusal(400, message, param=param, code="queue_limit")
+
+    def texts(self, param: str, texts: Sequence[str | list[int]]) -> None:
         """The limits of a list of prompts, or of texts to score."""
         self.at_most("prompts", len(texts), param, "texts in one request")
         for text in texts:
@@ -84,3 +93,7 @@ class ServeConfig(Limits):
         super().__post_init__()
         if self.port > MOST_PORT:
             raise UsageError(f"port is {self.port}; it takes 0, for a free one, to {MOST_PORT}")
+        for origin in self.cors:
+            if not ORIGIN.fullmatch(origin):
+                hint = "write it as browsers do, like https://my.page or http://localhost:3000"
+                raise UsageError(f"cors: {origin!r:.200} is not an origin; {hint}")

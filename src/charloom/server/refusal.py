@@ -10,9 +10,9 @@ RETRY_AFTER = "1"  # seconds: in so long, places come free
 
 TYPES: Mapping[int, str] = {
     400: "invalid_request_error",
-    401: "authentication_error",
+    401: "invalid_request_error",
     403: "permission_error",
-    404: "not_found_error",
+    404: "invalid_request_error",
     405: "invalid_request_error",
     408: "timeout_error",
     413: "invalid_request_error",
