@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charloom.errors import DataError
+from charloom.errors import DataError, UsageError
 from charloom.text import sources
 from charloom.text.config import DataConfig
-from charloom.text.decoding import composed, encoding_of, likely_encoding, normalised, text_blocks
+from charloom.text.decoding import composed, encoding_of, normalised, text_blocks, text_lines
+from charloom.text.encodings import likely_encoding
 from charloom.text.sources import Source
 
 COMBINING = st.text(
@@ -84,7 +85,7 @@ def test_blocks_of_any_size(
 def test_a_byte_order_mark_tells_the_encoding(tmp_path: Path) -> None:
     for encoding in ("utf-8-sig", "utf-16", "utf-32"):
         opened = source(tmp_path, "Grüße".encode(encoding))
-        assert text(opened) == "Grüße"
+        assert text(opened) == text(opened, encoding="cp1252") == "Grüße"
         assert encoding_of(opened, DataConfig()) == encoding
     big_endian = source(tmp_path, "\ufeffGrüße".encode("utf-16-be"))
     assert text(big_endian) == "Grüße"
@@ -114,20 +115,117 @@ def test_a_wrong_encoding_is_located_and_a_likely_one_named(
         assert "Straße führt" in text(opened, encoding=suggested)
 
 
+RUSSIAN = "Все счастливые семьи похожи друг на друга. "
+CHINESE = "人人生而自由，在尊严和权利上一律平等。"
+TAIWANESE = "人人生而自由，在尊嚴和權利上一律平等。"
+JAPANESE = "吾輩は猫である。名前はまだ無い。"
+KOREAN = "모든 인간은 태어날 때부터 자유로우며 그 존엄과 권리에 있어 동등하다. "
+POLISH = "Zażółć gęślą jaźń, chrząszcz brzmi w trzcinie, wszyscy ludzie rodzą się wolni. "
+
+
 @pytest.mark.parametrize(
     ("text", "encoding"),
     [
-        ("Le café est déjà fermé, où êtes-vous allés cet été ? " * 20, "cp1252"),
+        ("Le café est déjà fermé, où êtes-vous allés cet été ? ", "cp1252"),
         (PROSE, "cp1252"),
-        ("Все счастливые семьи похожи друг на друга. " * 10, "cp1251"),
-        ("Zażółć gęślą jaźń, chrząszcz brzmi w trzcinie, wszyscy ludzie rodzą się wolni. " * 10, "cp1250"),
-        ("Όλοι οι άνθρωποι γεννιούνται ελεύθεροι και ίσοι στην αξιοπρέπεια. " * 10, "cp1253"),
-        ("吾輩は猫である。名前はまだ無い。" * 10, "cp932"),
-        ("人人生而自由，在尊严和权利上一律平等。" * 10, "gb18030"),
+        ("It was the cat\u2019s whiskers. ", "cp1252"),
+        (RUSSIAN, "cp1251"),
+        (RUSSIAN, "koi8-r"),
+        (POLISH, "cp1250"),
+        ("Árvíztűrő tükörfúrógép, minden emberi lény szabadon születik. ", "cp1250"),
+        ("Όλοι οι άνθρωποι γεννιούνται ελεύθεροι και ίσοι στην αξιοπρέπεια. ", "cp1253"),
+        ("Bütün insanlar hür, haysiyet ve haklar bakımından eşit doğarlar. ", "cp1254"),
+        ("כל בני האדם נולדו בני חורין ושווים בערכם ובזכויותיהם. ", "cp1255"),
+        ("يولد جميع الناس أحرارا متساوين في الكرامة والحقوق. ", "cp1256"),
+        ("Visi žmonės gimsta laisvi ir lygūs savo orumu ir teisėmis. ", "cp1257"),
+        (JAPANESE, "cp932"),
+        (JAPANESE, "euc-jp"),
+        (CHINESE, "gb18030"),
+        (TAIWANESE, "big5"),
+        (KOREAN, "euc-kr"),
+        (CHINESE, "utf-16-le"),
+        (KOREAN, "utf-16-be"),
+        (POLISH, "utf-16-le"),
+        (RUSSIAN, "utf-32-be"),
     ],
 )
 def test_the_likely_encoding(text: str, encoding: str) -> None:
-    assert likely_encoding(text.encode(encoding)) == encoding
+    """Wherever the sample breaks off."""
+    data = (text * 10).encode(encoding)
+    assert {likely_encoding(data[: len(data) - cut]) for cut in range(5)} == {encoding}
+
+
+@pytest.mark.parametrize(
+    ("written", "encoding", "hint"),
+    [
+        (CHINESE * 9000, "gbk", "gb18030"),
+        (TAIWANESE * 9000, "big5", "big5"),
+        (JAPANESE * 9000, "shift_jis", "cp932"),
+        (KOREAN.replace(" ", "") * 9000, "euc-kr", "euc-kr"),
+        (CHINESE * 9000, "utf-16-be", "utf-16-be"),
+        ("plain text, longer than a block\n" * 9000 + PROSE, "cp1252", "cp1252"),
+        ("Le café", "cp1252", "cp1252"),
+    ],
+)
+@pytest.mark.parametrize("before", ["", "x"])
+def test_the_hint_reads_what_was_written(
+    tmp_path: Path, written: str, encoding: str, hint: str, before: str
+) -> None:
+    opened = source(tmp_path, (before + written).encode(encoding))
+    with pytest.raises(DataError, match=f"try --encoding {hint}$"):
+        text(opened)
+    assert text(opened, encoding=hint) == before + written
+    assert text(opened, encoding=f"utf-8,{hint}") == before + written
+
+
+@pytest.mark.parametrize(
+    ("stray", "told"),
+    [
+        (
+            b"\x92",
+            "byte 0x92 at line 5002; fix the line, or read such bytes as cp1252 (\u2019) with --encoding",
+        ),
+        (b"\xe2\x80", "bytes 0xE2 0x80 at line 5002; fix the line"),
+        (b"\x92\x93", "byte 0x92 at line 5002 and 1 more; fix the line"),
+    ],
+)
+def test_stray_bytes_in_utf8_are_named(tmp_path: Path, stray: bytes, told: str) -> None:
+    """Another encoding for the whole file would break every other apostrophe."""
+    before, after = ("the cat\u2019s whiskers, line by line, more than a block\n" * n for n in (5001, 100))
+    opened = source(tmp_path, before.encode() + b"and the dog" + stray + b"s\n" + after.encode())
+    with pytest.raises(DataError) as caught:
+        text(opened)
+    assert str(caught.value).startswith(f"book.txt: UTF-8 except for {told}")
+    found = text(opened, encoding="utf-8,cp1252")
+    assert found == before + f"and the dog{stray.decode('cp1252')}s\n" + after
+
+
+def test_utf8_and_another_encoding(tmp_path: Path) -> None:
+    """One file of each, stretches of both in one file; what neither can read is still an error."""
+    data = DataConfig(encoding="utf-8,cp1252")
+    for written in (PROSE.encode(), PROSE.encode("cp1252"), (PROSE + "\n").encode("utf-16")):
+        assert "".join(text_blocks(source(tmp_path, written), data)).rstrip("\n") == PROSE
+    kanji = b"\x1b$B4A;z\x1b(B\n"
+    assert text(source(tmp_path, kanji), encoding="utf-8,iso2022_jp") == "漢字\n"
+    assert text(source(tmp_path, PROSE.encode("utf-16-le")), encoding="utf-8,utf-16-le") == PROSE
+    assert text(source(tmp_path, PROSE.encode()), encoding="utf-8,utf-16-le") == PROSE
+    with pytest.raises(DataError, match=r"byte 5 is not UTF-8,CP1252"):
+        text(source(tmp_path, b"abc, \x81"), encoding="utf-8,cp1252")
+    for wrong in ("utf-8,nix", "cp1252,utf-8"):
+        with pytest.raises(UsageError, match="encoding: "):
+            DataConfig(encoding=wrong)
+
+
+def test_with_a_warning_reading_goes_on(tmp_path: Path) -> None:
+    told: list[str] = []
+    log = source(tmp_path, b"one\r\ntw\xc3\xb6\rthr\x92e\n" + b"four\n" * 200 + b"\0\n")
+    found = list(text_lines(log, DataConfig(), told.append))
+    assert found == ["one", "twö", "thr\ufffde", *["four"] * 200, "\0"]
+    (message,) = told
+    assert message.startswith("book.txt: UTF-8 except for byte 0x92 at line 3; fix the line, or")
+    assert message.endswith("; U+FFFD stands for such bytes")
+    with pytest.raises(DataError, match="a PNG image"):
+        list(text_lines(source(tmp_path, b"\x89PNG\r\n\x1a\n\0"), DataConfig(), told.append))
 
 
 def test_a_character_across_blocks_is_located(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,6 +250,16 @@ def test_documents_in_other_formats_are_named(tmp_path: Path) -> None:
     for head in (b"%PDF-1.7\n", b"{\\rtf1", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"):
         with pytest.raises(DataError, match="save it as plain text"):
             text(source(tmp_path, head + b" and so on"))
+    for head, what in (
+        (b"\x89PNG\r\n\x1a\n\0", "a PNG image"),
+        (b"PK\x03\x04" + bytes(26) + b"a.txt", "a zip archive"),
+        (bytes(257) + b"ustar", "a tar archive"),
+        (b"PAR1\x15\0", "a Parquet table"),
+    ):
+        with pytest.raises(DataError, match=f"this is {what}"):
+            text(source(tmp_path, head))
+    for prose in ("RIFF RAFF", "PAR1 is where a Parquet file begins", "ID3 tags"):
+        assert text(source(tmp_path, prose.encode())) == prose
 
 
 def test_a_compressed_pdf_is_still_a_pdf(tmp_path: Path) -> None:

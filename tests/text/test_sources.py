@@ -7,13 +7,16 @@ import gzip
 import hashlib
 import io
 import lzma
+import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 import zstandard
 
 from charloom.errors import DataError, MissingExtraError
+from charloom.text.config import Progress
 from charloom.text.sources import Collection, Source, collect
 
 TEXT = "Grüße aus Köln\n".encode() * 1000
@@ -37,7 +40,8 @@ def test_files_folders_and_globs(tmp_path: Path) -> None:
     assert labels(tmp_path) == ["a.txt", "b.txt", "c.txt", "d.md"]
     assert labels(str(tmp_path / "*.txt")) == ["a.txt", "b.txt"]
     assert labels(str(tmp_path / "**" / "*.txt")) == ["a.txt", "b.txt", "c.txt"]
-    assert (found(tmp_path).name, found(tmp_path).skipped) == (tmp_path.name, 1)
+    assert found(tmp_path).name == tmp_path.name
+    assert found(tmp_path).skipped == ((str(tmp_path / "z.bin"), "is binary data"),)
     assert found(tmp_path / "a.txt").name == "a"
 
 
@@ -50,6 +54,9 @@ def test_compressed_files(tmp_path: Path, suffix: str) -> None:
     assert b"".join(source.blocks(100)) == TEXT
     path.write_bytes(PACK[suffix](TEXT) * 2)
     assert b"".join(source.blocks()) == TEXT * 2
+    unnamed = tmp_path / "book"
+    unnamed.write_bytes(PACK[suffix](TEXT))
+    assert (found(unnamed).sources[0].packed, b"".join(found(unnamed).sources[0].blocks())) == (suffix, TEXT)
     for damaged in (path.read_bytes()[:-7], b"no such format, but long enough"):
         path.write_bytes(damaged)
         with pytest.raises(DataError, match=rf"book\.csv\{suffix}: damaged, or not a \{suffix} file"):
@@ -88,10 +95,33 @@ def test_hashes_are_those_of_sha256sum(tmp_path: Path) -> None:
     assert found(tmp_path).sha256(lambda _: None, 0, 0) == hashlib.sha256(listing.encode()).hexdigest()
 
 
-def test_standard_input_is_kept_for_a_second_reading(tmp_path: Path) -> None:
-    collection = collect("-", stdin=io.BytesIO(TEXT), spool=tmp_path / "new", progress=lambda _: None)
-    for _ in range(2):
-        assert b"".join(collection.sources[0].blocks()) == TEXT
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other pipes")
+def test_what_can_be_read_but_once_is_copied(tmp_path: Path) -> None:
+    def collected(corpus: str | Path) -> Collection:
+        return collect(corpus, stdin=io.BytesIO(TEXT), spool=tmp_path / "new", progress=told.append)
+
+    def feed(end: int, data: bytes) -> None:
+        with os.fdopen(end, "wb") as pipe:
+            pipe.write(data)
+
+    told: list[Progress] = []
+    for data in (TEXT, gzip.compress(TEXT)):
+        reading, writing = os.pipe()
+        feeder = threading.Thread(target=feed, args=(writing, data))
+        feeder.start()
+        for corpus, name in (("-", "stdin"), (f"/dev/fd/{reading}", "pipe"), ("/dev/fd/999", "stdin")):
+            collection = collected(corpus)
+            assert collection.name == name
+            for _ in range(2):
+                assert b"".join(collection.sources[0].blocks()) == TEXT
+        feeder.join()
+        os.close(reading)
+    assert {each.doing for each in told} == {"copying"}
+    os.mkfifo(tmp_path / "rows.csv")
+    threading.Thread(target=(tmp_path / "rows.csv").write_bytes, args=(TEXT,), daemon=True).start()
+    collection = collected(tmp_path / "rows.csv")
+    assert (collection.name, collection.sources[0].kind) == ("rows", "csv")
+    assert b"".join(collection.sources[0].blocks()) == TEXT
 
 
 @pytest.mark.parametrize(
@@ -111,8 +141,20 @@ def test_what_is_not_there(
         found(corpus)
 
 
-def test_a_folder_without_text(tmp_path: Path) -> None:
-    (tmp_path / "picture.png").write_bytes(b"\x89PNG\0")
+def test_what_a_folder_is_read_without(tmp_path: Path) -> None:
+    contents = {
+        "a.txt": b"text", "wide.txt": "text, too\n".encode("utf-16-le"), "empty.txt": b"",
+        "packed.pdf.gz": gzip.compress(b"%PDF-1.7"), "picture.png": b"\x89PNG\0", "tool": b"\x7fELF\0\1",
+    }  # fmt: skip
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    assert labels(tmp_path) == ["a.txt", "wide.txt"]
+    assert {Path(label).name: reason for label, reason in found(tmp_path).skipped} == {
+        "empty.txt": "is empty", "packed.pdf.gz": "is a PDF", "picture.png": "is a PNG image",
+        "tool": "is binary data",
+    }  # fmt: skip
+    for name in ("a.txt", "wide.txt"):
+        (tmp_path / name).unlink()
     with pytest.raises(DataError, match="no text file"):
         found(tmp_path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,14 +54,20 @@ class DataConfig:
             raise UsageError(f"fractions: {given} are not three percentages that sum to 100, such as 90/5/5")
         if not self.fractions[0]:
             raise UsageError("fractions: nothing is left to train on; give the first one more than 0")
-        try:
-            b"a".decode(self.encoding)
-        except UnicodeError:
-            return  # an encoding with more than a byte a character
-        except (LookupError, ValueError):
+        first, _, other = self.encoding.partition(",")
+        for name in (first, other or first):
+            try:
+                b"a".decode(name)
+            except UnicodeError:
+                continue  # an encoding with more than a byte a character
+            except (LookupError, ValueError):
+                raise UsageError(
+                    f"encoding: there is none called {name!r}; utf-8, latin-1, cp1252 are some"
+                ) from None
+        if other and codecs.lookup(first).name != "utf-8":
             raise UsageError(
-                f"encoding: there is none called {self.encoding!r}; utf-8, latin-1, cp1252 are some"
-            ) from None
+                f"encoding: {first} cannot have another one beside it; only utf-8 can, as utf-8,cp1252"
+            )
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ class Progress:
 
     done: int
     total: int | None
-    doing: Literal["downloading", "checking", "reading", "reading on", "encoding", "counting"]
+    doing: Literal["downloading", "copying", "checking", "reading", "reading on", "encoding", "counting"]
 
 
 Report = Callable[[Progress], None]

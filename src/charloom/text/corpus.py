@@ -36,7 +36,7 @@ from charloom.text.dealer import PARTS
 from charloom.text.documents import Mode, blank_ends
 from charloom.text.parts import Part, encode_documents, encode_whole, open_part
 from charloom.text.reading import Reading, read
-from charloom.text.sources import BLOCK, Collection, collect
+from charloom.text.sources import BLOCK, STDIN, Collection, collect, is_stream
 from charloom.text.vocabulary import BOS, BYTE, EOS, SEP, Vocabulary
 
 __all__ = ["Corpus", "DataConfig", "Part", "Progress", "prepare"]
@@ -47,6 +47,7 @@ KEYS = {"documents", "guess", "encoding", "conditions", "columns", "blank", "voc
 MOST = 0.5  # share of lines that end in a blank, from which it is told
 STALE = 2 * 24 * 3600  # seconds; no text takes so long to encode
 DEFAULT = "python-docs"  # every Python carries it
+HOST = platform.node() or "here"
 
 
 @dataclass(frozen=True)
@@ -99,12 +100,14 @@ def prepare(
     data = data or DataConfig()
     if vocabulary is not None and vocabulary.unit != data.unit:
         raise UsageError(f"unit: the model's is {vocabulary.unit!r}; leave out {data.unit!r}")
-    if list(corpora).count("-") > 1:
-        raise UsageError("-: standard input can be read but once; name it once")
+    texts = [*corpora, *([data.validation] if data.validation else [])]
+    streams = ["-" if str(each) in STDIN else str(each) for each in texts if is_stream(each)]
+    if twice := next((each for each in streams if streams.count(each) > 1), None):
+        raise UsageError(f"{twice}: can be read but once; name it once")
     root = cache.folder("corpora")
     _sweep(root)
     try:
-        spool = Path(tempfile.mkdtemp(prefix="new-", dir=root))
+        spool = Path(tempfile.mkdtemp(prefix=f"new-spool-{HOST}-{os.getpid()}-", dir=root))
         try:
             return _prepare(
                 list(corpora) or [DEFAULT],
@@ -139,9 +142,9 @@ def _prepare(
     root: Path,
     spool: Path,
 ) -> Corpus:
-    collections = [collect(c, stdin=stdin, spool=spool / "stdin", progress=progress) for c in corpora]
+    collections = [collect(c, stdin=stdin, spool=spool, progress=progress) for c in corpora]
     held_out = [
-        collect(c, stdin=None, spool=spool, progress=progress)
+        collect(c, stdin=stdin, spool=spool, progress=progress)
         for c in ([data.validation] if data.validation else [])
     ]
     total = sum(collection.size() for collection in collections + held_out)
@@ -261,9 +264,8 @@ def _key(
 @contextlib.contextmanager
 def _entry(root: Path, key: str) -> Iterator[Path]:
     """A folder for what is being read: the one that an interrupted process of this machine left, if any."""
-    host = platform.node() or "here"
-    entry = root / f"new-{key}-{host}-{os.getpid()}"
-    for left in (root / f"left-{key}", *root.glob(f"new-{key}-{glob.escape(host)}-*")):
+    entry = root / f"new-{key}-{HOST}-{os.getpid()}"
+    for left in (root / f"left-{key}", *root.glob(f"new-{key}-{glob.escape(HOST)}-*")):
         if left.name == f"left-{key}" or not _alive(int(left.name.rpartition("-")[2])):
             with contextlib.suppress(OSError):  # there is none, or another process was quicker
                 left.rename(entry)
@@ -295,7 +297,10 @@ def _alive(process: int) -> bool:
 
 
 def _sweep(root: Path) -> None:
-    """Remove what killed processes left unfinished, long ago enough that none is still at it."""
+    """Remove what killed processes left: copies of pipes at once, work to go on with after two days."""
+    for left in root.glob(f"new-spool-{glob.escape(HOST)}-*"):
+        if not _alive(int(left.name.split("-")[-2])):
+            shutil.rmtree(left, ignore_errors=True)
     for left in (*root.glob("new-*"), *root.glob("left-*")):
         try:
             if time.time() - left.stat().st_mtime > STALE:
@@ -345,7 +350,7 @@ def _publish(entry: Path, folder: Path, meta: dict[str, Any]) -> dict[str, Any]:
 def _provenance(collection: Collection, sha256: str) -> dict[str, Any]:
     told: dict[str, Any] = {"name": collection.name, "sha256": sha256, "files": len(collection.sources)}
     if collection.skipped:
-        told["skipped"] = collection.skipped
+        told["skipped"] = len(collection.skipped)
     if collection.entry:
         told |= {"licence": collection.entry.licence, "source": collection.entry.source}
     return told

@@ -7,45 +7,45 @@ In the unit "byte" nothing is decoded: each byte is carried as the character of 
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
 import unicodedata
-from collections.abc import Iterator
-
-import charset_normalizer
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import chain, islice
 
 from charloom.errors import DataError
 from charloom.text.config import DataConfig
+from charloom.text.documents import lines
+from charloom.text.encodings import likely_encoding, marked, may_begin_mark, utf8_counts
+from charloom.text.formats import HEAD, format_of
 from charloom.text.sources import Source
 
 BYTES = "latin-1"  # the encoding that carries bytes as characters
 SAMPLE = 2**15  # bytes that the guess of an encoding looks at
-MARKS = (  # byte order marks; that of UTF-32 begins with that of UTF-16
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-# taken rather than their kin
-USUAL = ("utf_8", "cp1252", "latin_1", "cp1251", "cp932", "gb18030", "big5", "euc_kr")
-FORMATS = (  # how files begin that hold text in another form
-    (b"%PDF-", "a PDF"),
-    (b"PK\x03\x04", "a .docx, .odt, .epub or another zipped document"),
-    (b"\xd0\xcf\x11\xe0", "an old Word document"),
-    (b"{\\rtf", "an RTF document"),
-)
+COUNTED = 64  # blocks after a byte that is not UTF-8 in which others are counted
+HELD = 2**20  # bytes without a line end or a space that are held back at most
+Warn = Callable[[str], None]
 
 
-def text_blocks(source: Source, data: DataConfig) -> Iterator[str]:
+def text_blocks(source: Source, data: DataConfig, warn: Warn | None = None) -> Iterator[str]:
     """The text of a file, normalised as `data` says, in blocks that join to the whole.
 
-    Raises DataError where the bytes are not what `data.encoding` says, or no text at all.
+    Raises DataError where the bytes are not what `data.encoding` says, or no text at all. With `warn`, which
+    is called once with that message, such bytes become U+FFFD, and only what begins as no text is refused.
     """
     if data.unit == "byte":
         return (block.decode(BYTES) for block in source.blocks())
-    if data.normalize == "none":
-        return _decoded(source, data.encoding, newlines=False)
-    return composed(_decoded(source, data.encoding, newlines=True))
+    blocks = _decoded(source, data, warn)
+    return blocks if data.normalize == "none" else composed(blocks)
+
+
+def text_lines(source: Source, data: DataConfig, warn: Warn | None = None) -> Iterator[str]:
+    """The lines of `text_blocks`, without their ends, each as soon as its end has arrived."""
+    if data.unit == "byte" or data.normalize == "none":
+        return lines(text_blocks(source, data, warn))
+    return (unicodedata.normalize("NFC", line) for line in lines(_decoded(source, data, warn)))
 
 
 def normalised(text: str, data: DataConfig) -> str:
@@ -81,57 +81,152 @@ def _stands_alone(character: str) -> bool:
     return character < "\u0300" or "\u3400" <= character <= "\u9fff" or "\uac00" <= character <= "\ud7a3"
 
 
-def _decoded(source: Source, encoding: str, newlines: bool) -> Iterator[str]:
-    decoder: codecs.IncrementalDecoder | io.IncrementalNewlineDecoder | None = None
-    read = source.start
-    for block in source.blocks():
-        if decoder is None:
-            encoding = "utf-8" if source.start else _settled(source, encoding, block)  # none other is cut
-            decoder = codecs.getincrementaldecoder(encoding)("strict")
-            if newlines:
-                decoder = io.IncrementalNewlineDecoder(decoder, translate=True)
+def encoding_of(source: Source, data: DataConfig) -> str:
+    """The encoding that a file is read in: that of its byte order mark, if it has one, or `data`'s."""
+    return _settled(source, data.encoding, next(source.blocks(), b""))
+
+
+class _Place:
+    """How far a file is read: bytes, line ends, bytes beyond the first of each character, the last bytes."""
+
+    def __init__(self) -> None:
+        self.bytes = self.lines = self.more = 0
+        self.tail = b""
+
+    def move(self, block: bytes, text: str) -> None:
+        self.bytes += len(block)
+        self.lines += _line_ends(text)
+        self.more += len(block) - len(text)
+        self.tail = block[-SAMPLE // 2 :] or self.tail
+
+
+def _decoded(source: Source, data: DataConfig, warn: Warn | None) -> Iterator[str]:
+    """The blocks of a file as text, line ends translated where the text is to be normalised."""
+    blocks = source.blocks()
+    head = next(blocks, b"")
+    while may_begin_mark(head) and (more := next(blocks, b"")):
+        head += more
+    encoding = _settled(source, data.encoding, head)
+    decoder = _decoder(encoding, "replace" if warn else "strict")
+    translator = io.IncrementalNewlineDecoder(None, translate=True) if data.normalize != "none" else None
+    place, warned = _Place(), False
+    for block in chain([head], blocks, [b""]):
         try:
-            text = decoder.decode(block)
+            text = decoder.decode(block, final=not block)
         except UnicodeError as error:
-            raise _misread(source, encoding, block, read, error) from error
-        if "\0" in text:
-            raise _binary(source, block, read)
-        read += len(block)
-        if text:
-            yield text
-    if decoder is not None:
-        try:
-            text = decoder.decode(b"", final=True)
-        except UnicodeError as error:
-            at = read - len(error.object) if isinstance(error, UnicodeDecodeError) else read
-            raise DataError(
-                f"{source.label}: the last character, at byte {at}, is cut short; fetch the file again"
-            ) from error
+            raise _misread(source, encoding, place, block, error, blocks) from error
+        if "\0" in (text[: HEAD - place.bytes] if warn and place.bytes < HEAD else "" if warn else text):
+            raise _binary(source, block, place.bytes)
+        if warn and not warned and "\ufffd" in text:
+            warned = _warned(warn, source, encoding, place, block)
+        place.move(block, text)
+        text = translator.decode(text, final=not block) if translator else text
         if text:
             yield text
 
 
 def _settled(source: Source, encoding: str, head: bytes) -> str:
-    """The encoding to use, given the first block: a byte order mark tells more than the default."""
-    for magic, what in FORMATS:
-        if head.startswith(magic):
-            raise DataError(f"{source.label}: this is {what}; save it as plain text (.txt) first")
-    if codecs.lookup(encoding).name == "utf-8":
-        return next((marked for mark, marked in MARKS if head.startswith(mark)), encoding)
+    """The encoding to use, given how the file begins: a byte order mark counts more than a wish."""
+    first, _, other = encoding.partition(",")
+    plain = not other or "a".encode(other) == b"a"
+    if source.start:  # only UTF-8 is cut
+        return encoding if plain and other else "utf-8"
+    if found := format_of(head):
+        raise DataError(f"{source.label}: this is {found[0]}; {found[1]}")
+    if mark := marked(head):
+        return mark
+    if not plain:
+        return first if b"\0" not in head and not utf8_counts(head)[1] else other
+    if codecs.lookup(first).name in ("utf-16", "utf-32"):  # without a mark, which their decoders insist on
+        guess = likely_encoding(head[:SAMPLE]) or ""
+        return guess if guess.startswith(first.lower()) else f"{first}-le"
     return encoding
 
 
-def _misread(source: Source, encoding: str, block: bytes, read: int, error: UnicodeError) -> DataError:
-    at, start = read, 0
+def _decoder(encoding: str, errors: str) -> codecs.IncrementalDecoder:
+    first, _, other = encoding.partition(",")
+    return _Utf8Or(other, errors) if other else codecs.getincrementaldecoder(first)(errors)
+
+
+class _Utf8Or(codecs.IncrementalDecoder):
+    """UTF-8 and one other encoding: of stretches that are not UTF-8, and of stray bytes in those that are."""
+
+    def __init__(self, other: str, errors: str) -> None:
+        super().__init__(errors)
+        self._other, self._held = other, b""
+        self._strays = f"charloom.stray-{errors}-{other}"
+        codecs.register_error(self._strays, partial(_stray, other, errors))
+
+    def decode(self, data: bytes, final: bool = False) -> str:  # type: ignore[override]
+        data = self._held + data
+        stop = max(data.rfind(b"\n"), data.rfind(b" ")) + 1  # these are never a part of a longer character
+        if final or (not stop and len(data) > HELD):
+            stop = len(data)
+        piece, self._held = data[:stop], data[stop:]
+        try:
+            good, bad = utf8_counts(piece)
+            if good and good >= bad:
+                return piece.decode("utf-8", self._strays)
+            return piece.decode(self._other, self.errors)
+        except UnicodeDecodeError as error:
+            raise UnicodeDecodeError(error.encoding, data, error.start, error.end, error.reason) from error
+
+
+def _stray(other: str, errors: str, error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    try:
+        return error.object[error.start : error.end].decode(other, errors), error.end
+    except UnicodeDecodeError:
+        raise error from None
+
+
+def _misread(
+    source: Source, encoding: str, place: _Place, block: bytes, error: UnicodeError, rest: Iterator[bytes]
+) -> DataError:
+    """What to say of bytes that do not fit the encoding, in the block behind `place`."""
+    found, start, end = block, 0, 1
     if isinstance(error, UnicodeDecodeError):
-        start = max(
-            0, error.start - (len(error.object) - len(block))
-        )  # its object begins with held-back bytes
-        at = read + error.start - (len(error.object) - len(block))
-    sample = block[max(0, start - SAMPLE // 2) : start + SAMPLE // 2]
-    likely = likely_encoding(sample)
-    mend = f"try --encoding {likely}" if likely else "it is no text, or in an encoding that only you can know"
-    return DataError(f"{source.label}: byte {at} is not {encoding.removesuffix('-sig').upper()}; {mend}")
+        found, start, end = error.object, error.start, error.end  # it begins with held-back bytes
+    held = len(found) - len(block)
+    at = source.start + place.bytes - held + start
+    after = found[start:] + b"".join(islice(rest, COUNTED))
+    known = 0  # characters that are UTF-8 beyond doubt
+    if codecs.lookup(encoding.partition(",")[0]).name.startswith("utf-8"):
+        good, bad = utf8_counts(found[:start] + after)
+        known = place.more - held + good
+        if block and known and known >= bad:
+            return _stray_bytes(source, place, found, (start, end), bad)
+    before = place.tail[: len(place.tail) - held] + found[:start]
+    begin = max(before.rfind(b"\n"), before.rfind(b" ")) + 1  # no character is cut there
+    sample = (before[begin if len(before) - begin < SAMPLE else len(before) :] + after)[:SAMPLE]
+    likely = likely_encoding(sample) or likely_encoding(sample[1:])
+    if not block and (known or not likely or end - start > 1):
+        return DataError(
+            f"{source.label}: the last character, at byte {at}, is cut short; fetch the file again"
+        )
+    hint = f"try --encoding {likely}" if likely else "it is no text, or in an encoding that only you can know"
+    return DataError(f"{source.label}: byte {at} is not {encoding.removesuffix('-sig').upper()}; {hint}")
+
+
+def _stray_bytes(source: Source, place: _Place, found: bytes, ends: tuple[int, int], bad: int) -> DataError:
+    """What to say of UTF-8 that a few bytes do not belong to; another encoding would break the rest."""
+    start, end = ends
+    before = replace(source, start=0, end=source.start).blocks() if source.start else ()
+    line = 1 + place.lines + _line_ends(found[:start].decode(BYTES))
+    line += sum(_line_ends(block.decode(BYTES)) for block in before)
+    strays = " ".join(f"0x{byte:02X}" for byte in found[start:end])
+    others = f" and {bad - end + start:,} more" if bad > end - start else ""
+    hint = "fix the line"
+    with contextlib.suppress(UnicodeDecodeError):
+        if end - start == 1:
+            meant = found[start:end].decode("cp1252")
+            hint += f", or read such bytes as cp1252 ({meant}) with --encoding utf-8,cp1252"
+    plural = "bytes" if end - start > 1 else "byte"
+    return DataError(f"{source.label}: UTF-8 except for {plural} {strays} at line {line}{others}; {hint}")
+
+
+def _line_ends(text: str) -> int:
+    return text.count("\n") + text.count("\r") - text.count("\r\n")
 
 
 def _binary(source: Source, block: bytes, read: int) -> DataError:
@@ -144,21 +239,11 @@ def _binary(source: Source, block: bytes, read: int) -> DataError:
     )
 
 
-def encoding_of(source: Source, data: DataConfig) -> str:
-    """The encoding that a file is read in: that of its byte order mark, if it has one, or `data`'s."""
-    return _settled(source, data.encoding, next(source.blocks(), b""))
-
-
-def likely_encoding(sample: bytes) -> str | None:
-    """The name of the encoding that these bytes most likely are in, or None."""
-    matches = list(charset_normalizer.from_bytes(sample))
-    if not matches:
-        return None
-    best = matches[0]
-    near = {
-        name
-        for match in matches
-        if match.chaos <= best.chaos + 0.11 and match.coherence >= best.coherence - 0.05
-        for name in (match.encoding, *match.could_be_from_charset)
-    }  # short samples of Latin script fit rare encodings a little better than the usual one
-    return next((name for name in USUAL if name in near), best.encoding).replace("_", "-")
+def _warned(warn: Warn, source: Source, encoding: str, place: _Place, block: bytes) -> bool:
+    """Warn of the first bytes of a block that do not fit the encoding; whether there were any."""
+    try:
+        _decoder(encoding, "strict").decode(block, final=True)
+    except UnicodeError as error:
+        warn(f"{_misread(source, encoding, place, block, error, iter(()))}; U+FFFD stands for such bytes")
+        return True
+    return False  # the text itself has a U+FFFD

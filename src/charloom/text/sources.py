@@ -8,16 +8,19 @@ import gzip
 import hashlib
 import io
 import lzma
-import shutil
+import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Literal, cast
 
 from charloom.errors import DataError, MissingExtraError
 from charloom.text import catalog
 from charloom.text.config import Progress, Report
+from charloom.text.encodings import likely_encoding, marked
+from charloom.text.formats import HEAD, PACKED, format_of, packing
 
 Kind = Literal["text", "csv", "tsv", "jsonl", "parquet"]
 TABLES: dict[str, Kind] = {
@@ -27,7 +30,7 @@ TABLES: dict[str, Kind] = {
     ".ndjson": "jsonl",
     ".parquet": "parquet",
 }
-PACKED = (".gz", ".bz2", ".xz", ".zst")
+STDIN = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 HASHED = 2**22  # bytes hashed between two reports of progress
 BLOCK = 2**18  # bytes read at a time: its code points still fit a processor's second cache
 
@@ -41,17 +44,22 @@ class Source:
     start: int = 0
     end: int | None = None
 
-    @property
+    @cached_property
     def packed(self) -> str:
-        """The suffix of its compression, or ""."""
+        """The suffix of its compression, by its name or else by how it begins; "" where it has none."""
         suffix = PurePath(self.label).suffix.lower()
-        return suffix if suffix in PACKED else ""
+        try:
+            with self.path.open("rb") as file:
+                return suffix if suffix in PACKED else packing(file.read(HEAD))
+        except OSError:  # who reads it says so
+            return suffix if suffix in PACKED else ""
 
     @property
     def kind(self) -> Kind:
         """What its name says it holds."""
         name = PurePath(self.label)
-        return TABLES.get((name.with_suffix("") if self.packed else name).suffix.lower(), "text")
+        packed = name.suffix.lower() in PACKED
+        return TABLES.get((name.with_suffix("") if packed else name).suffix.lower(), "text")
 
     def open(self) -> BinaryIO:
         """Its bytes, decompressed. Raises DataError, or MissingExtraError for .zst."""
@@ -116,12 +124,13 @@ class Source:
 class Collection:
     """What one corpus argument stands for: its files, in a fixed order.
 
-    `skipped` counts the files of a folder that are no text. `entry` is the catalog's, if it is one.
+    `skipped` names the files of a folder that are left out, each with the reason. `entry` is the catalog's,
+    if it is one.
     """
 
     name: str
     sources: tuple[Source, ...]
-    skipped: int = 0
+    skipped: tuple[tuple[str, str], ...] = ()
     entry: catalog.Entry | None = field(default=None)
 
     def size(self) -> int:
@@ -151,21 +160,31 @@ class Collection:
 def collect(corpus: str | Path, *, stdin: BinaryIO | None, spool: Path, progress: Report) -> Collection:
     """The files of one corpus argument: a path, a glob, "-", or a name of the catalog.
 
-    A name of the catalog wins over a file called the same (which is `./NAME`). Standard input is copied
-    to `spool`, since a text is read more than once. Raises DataError if there is no such thing.
+    A name of the catalog wins over a file called the same (which is `./NAME`). What can be read only once
+    (standard input, a pipe, a device) is copied to `spool`, since a text is read more than once. Raises
+    DataError if there is no such thing.
     """
-    if corpus == "-":
-        if stdin is None:
-            raise DataError("-: there is no standard input here; give a file")
+    path = Path(corpus)
+    if is_stream(corpus):
+        from_stdin = str(corpus) in STDIN or not path.exists()  # a run that read a shell's pipe goes on so
+        if from_stdin and stdin is None:
+            raise DataError(f"{corpus}: there is no standard input here; give a file")
         spool.mkdir(parents=True, exist_ok=True)
-        with (spool / "stdin").open("wb") as file:
-            shutil.copyfileobj(stdin, file, BLOCK)
-        return Collection("stdin", (Source(spool / "stdin", "standard input"),))
+        copy = spool / str(len(list(spool.iterdir())))
+        if from_stdin and stdin is not None:
+            _copy(stdin, copy, progress)
+            return Collection("stdin", (Source(copy, "standard input"),))
+        try:
+            with path.open("rb") as file:
+                _copy(file, copy, progress)
+        except OSError as error:
+            raise unreadable(str(path), error) from error
+        name = "pipe" if path.parts[:2] in (("/", "dev"), ("/", "proc")) else _stem(path)
+        return Collection(name, (Source(copy, str(path)),))
     if isinstance(corpus, str) and catalog.known(corpus):
         entry = catalog.find(corpus)
         files = catalog.fetch(corpus, progress)
-        return Collection(entry.name.replace(":", "-"), tuple(Source(p, p.name) for p in files), 0, entry)
-    path = Path(corpus)
+        return Collection(entry.name.replace(":", "-"), tuple(Source(p, p.name) for p in files), (), entry)
     if path.is_dir():
         return _folder(path)
     if path.exists():
@@ -179,6 +198,25 @@ def collect(corpus: str | Path, *, stdin: BinaryIO | None, spool: Path, progress
     raise catalog.unknown(str(corpus))
 
 
+def is_stream(corpus: str | Path) -> bool:
+    """Return whether this corpus can be read only once: standard input, a pipe, a device."""
+    path = Path(corpus)
+    if str(corpus) == "-":
+        return True
+    if path.exists():
+        return not (path.is_file() or path.is_dir())
+    return str(corpus).startswith(("/dev/fd/", "/proc/self/fd/"))
+
+
+def _copy(stream: BinaryIO, path: Path, progress: Report) -> None:
+    done = 0
+    with path.open("wb") as file:
+        while block := stream.read(BLOCK):
+            file.write(block)
+            done += len(block)
+            progress(Progress(done, None, "copying"))
+
+
 def unreadable(label: str, error: Exception) -> DataError:
     """A file that the system will not read."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -186,29 +224,43 @@ def unreadable(label: str, error: Exception) -> DataError:
 
 
 def _folder(folder: Path) -> Collection:
-    files = sorted(
-        (p for p in folder.rglob("*") if p.is_file() and not _hidden(p.relative_to(folder))),
-        key=lambda p: p.relative_to(folder).as_posix(),
-    )
-    sources = (Source(path, str(path)) for path in files)
-    texts = tuple(s for s in sources if s.packed or s.kind == "parquet" or _is_text(s.path))
+    files = sorted(_files(folder), key=lambda path: path.relative_to(folder).as_posix())
+    texts, skipped = [], []
+    for source in (Source(path, str(path)) for path in files):
+        if source.kind == "parquet" or not (reason := _no_text(source)):
+            texts.append(source)
+        else:
+            skipped.append((source.label, reason))
     if not texts:
         raise DataError(f"{folder}: no text file lies in this folder")
-    return Collection(folder.resolve().name, texts, len(files) - len(texts))
+    return Collection(folder.resolve().name, tuple(texts), tuple(skipped))
+
+
+def _files(folder: Path) -> Iterable[Path]:
+    """The files in a folder and those below it, but for hidden ones. Raises DataError for a closed folder."""
+
+    def fail(error: OSError) -> None:
+        raise unreadable(str(error.filename or folder), error)
+
+    for parent, _, names in os.walk(folder, onerror=fail):
+        if not _hidden(Path(parent).relative_to(folder)):
+            yield from (
+                Path(parent, name) for name in names if name[0] != "." and Path(parent, name).is_file()
+            )
 
 
 def _hidden(path: PurePath) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def _is_text(path: Path) -> bool:
-    """Whether the first bytes could be text: no NUL, unless a byte order mark explains them."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(8192)
-    except OSError as error:
-        raise unreadable(str(path), error) from error
-    return bool(head) and (b"\0" not in head or head.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")))
+def _no_text(source: Source) -> str:
+    """Why a file of a folder is left out, judged by its first bytes; "" for one that is to be read."""
+    head = next(source.blocks(2**13), b"")
+    if not head:
+        return "is empty"
+    if found := format_of(head):
+        return f"is {found[0]}"
+    return "is binary data" if b"\0" in head and not (marked(head) or likely_encoding(head)) else ""
 
 
 def _stem(path: Path) -> str:
