@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,19 +48,25 @@ class Place:
 
     @contextlib.contextmanager
     def engaged(self) -> Iterator[None]:
-        """Torch on so many threads, which take tiny numbers for zero; as it was before, afterwards."""
-        threads = torch.get_num_threads()
+        """Set torch's threads, denormals and gradients as training needs them; restore all on exit."""
+        threads, flushed = torch.get_num_threads(), _flushes_denormals()
         torch.set_num_threads(self.threads)
         torch.set_flush_denormal(True)  # tiny gradients would cost a hundred times the time of zeros
         try:
-            yield
+            with torch.enable_grad():
+                yield
         finally:
-            torch.set_flush_denormal(False)
+            torch.set_flush_denormal(flushed)
             torch.set_num_threads(threads)
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """Products in bfloat16 where that was chosen, in float32 otherwise."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+
+def _flushes_denormals() -> bool:
+    """Return whether this thread rounds denormal numbers to zero, which torch sets but does not report."""
+    return sys.float_info.min / 2 == 0.0
 
 
 def choose(config: TrainConfig, sharing: int = 1) -> Place:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -114,12 +115,27 @@ class Trainer:
         self._evaluated = self._sampled = -1  # step
         self._heldout = math.nan  # nats a character, then
 
-    def train(self) -> Iterator[Event]:
-        """Train until the budget is spent, patience runs out, or `stop` says so."""
-        with self.place.engaged():
-            with self.place.autocast():
-                self.network.warm()
-            yield from self._train()
+    def train(self) -> Generator[Event, None, None]:
+        """Train until the budget is spent, patience runs out, or `stop` says so.
+
+        Torch's global settings are those of the caller whenever an event is yielded. A caller that leaves
+        before the end, because of an error in a callback for instance, leaves a checkpoint behind.
+        """
+        with self.place.engaged(), self.place.autocast():
+            self.network.warm()
+        events = self._train()
+        while True:
+            with self.place.engaged():
+                event = next(events, None)
+            if event is None:
+                return
+            try:
+                yield event
+            except GeneratorExit:
+                if self.ranks.size == 1 and not isinstance(event, Saved | Finished):
+                    with contextlib.suppress(RunError):  # the caller's own error is the one to report
+                        self._leave()
+                raise
 
     def _train(self) -> Iterator[Event]:
         self._stop()  # sets the clock
@@ -168,9 +184,9 @@ class Trainer:
                 yield self._planned()
             if self._sampled != self.step:  # else it had ended, and is only made complete
                 yield self._sample()
-        elif self.step and (self.best.step == 0 or self._validation.empty):
-            self._keep(math.nan)  # stopped early, there may be nothing better than the first weights
-        yield self.save()
+            yield self.save()
+        else:
+            yield self._leave()
         seconds = self.budget.elapsed()
         yield Finished(reason, self.step, seconds, self.characters, self.best.nats, self.best.step)
 
@@ -236,6 +252,12 @@ class Trainer:
             for name, now in self._place_facts().items()
             if facts["place"].get(name) != now
         ]
+
+    def _leave(self) -> Saved:
+        """Save what there is of a run that ends before its budget is spent."""
+        if self.step and (self.best.step == 0 or self._validation.empty):
+            self._keep(math.nan)  # there may be nothing better than the first weights
+        return self.save()
 
     def save(self) -> Saved:
         """Write a checkpoint into the run folder."""

@@ -91,17 +91,18 @@ class Network(nn.Module):
         super().__init__()
         self.config = config
         width = config.embedding or vocabulary
-        self.embedding = nn.Embedding(vocabulary, width)
-        self.layers = nn.ModuleList(
-            Layer(config, config.hidden if k else width) for k in range(config.layers)
-        )
-        self.output = nn.Linear(config.hidden, vocabulary)
-        self.conditions = nn.ModuleList(
-            nn.ModuleList(
-                nn.Linear(condition.width, config.parts * config.hidden) for _ in range(config.layers)
+        with torch.random.fork_rng(devices=[]):  # torch draws weights, replaced below, from the global state
+            self.embedding = nn.Embedding(vocabulary, width)
+            self.layers = nn.ModuleList(
+                Layer(config, config.hidden if k else width) for k in range(config.layers)
             )
-            for condition in config.conditions
-        )
+            self.output = nn.Linear(config.hidden, vocabulary)
+            self.conditions = nn.ModuleList(
+                nn.ModuleList(
+                    nn.Linear(condition.width, config.parts * config.hidden) for _ in range(config.layers)
+                )
+                for condition in config.conditions
+            )
         self.initialise(generator)
         if source:
             self._slow(generator)
