@@ -86,6 +86,18 @@ def test_divergence_is_retried_then_reported(prepare: Prepare, tmp_path: Path) -
     assert best.rate == TRAIN.rate * 0.125 * made.budget.schedule.rate(24)
 
 
+def test_being_sure_and_wrong_is_no_divergence(
+    prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A memorized text makes any other very unlikely: the run goes on, and the best weights are the first."""
+    made = trainer(prepare(), tmp_path / "run")
+    monkeypatch.setattr(made._validation, "nats", lambda *_: 4.0 if made.step == 0 else 40.0 + made.step)
+    events = list(made.train())
+    assert not any(isinstance(e, RolledBack) for e in events)
+    assert [e.nats for e in events if isinstance(e, Evaluated)] == [4.0, 46.0, 52.0, 58.0, 64.0]
+    assert (events[-1].reason, events[-1].best_step) == ("budget", 0)
+
+
 def test_an_absurd_rate_diverges(prepare: Prepare, tmp_path: Path) -> None:
     """Nothing is tampered with: the weights leave float32 by themselves."""
     config = replace(TRAIN, optimiser="adam", rate=100.0, clip=0.0, warmup=0.0)

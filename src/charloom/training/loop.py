@@ -319,7 +319,10 @@ class Trainer:
         self.budget.evaluation_seconds = self.budget.elapsed() - start
         loss = self.stability.mean
         held_out = not self._validation.empty
-        seen = nats if held_out else self.learner.look(self.layout.batch(self.step))
+        seen = nats
+        if not held_out or not self.stability.bearable(nats):
+            # a model that has memorized a short text is sure, and wrong, about any other
+            seen = self.learner.look(self.layout.batch(self.step))
         if not self.stability.evaluated(seen, self.best.nats, held_out=held_out):
             self._loss = loss
             yield self._roll_back(good)

@@ -34,7 +34,7 @@ class Stability:
         for loss in losses:  # one by one, so that the sum does not depend on when it is asked for
             self.total += loss
         self.steps += len(losses)
-        return self._bearable(sum(losses) / len(losses))
+        return self.bearable(sum(losses) / len(losses))
 
     def evaluated(self, nats: float, best: float, *, held_out: bool = True) -> bool:
         """At an evaluation: False where training and held-out text are both much worse than they were.
@@ -46,14 +46,15 @@ class Stability:
         worse = self.mean > self.lowest + WORSE
         if worse and (nats > best + WORSE if held_out else self.mean > self.even):
             return False
-        if not self._bearable(nats):
+        if not self.bearable(nats):
             return False
         if self.steps:
             self.lowest = min(self.lowest, self.mean)
         self.forget()
         return True
 
-    def _bearable(self, nats: float) -> bool:
+    def bearable(self, nats: float) -> bool:
+        """Return whether a loss, in nats per character, is one that training comes back from."""
         return math.isfinite(nats) and nats < self.even + max(self.even, HOPELESS)
 
     def forget(self) -> None:
