@@ -70,8 +70,10 @@ def _exit_codes() -> Iterator[tuple[str, ...]]:
             told.setdefault(found.exit_code, []).append(f"`{name}`")
     for code, names in sorted(told.items()):
         yield str(code), ", ".join(names)
-    yield from ((str(code), f"{name}, after a checkpoint") for name, code in EXIT_CODES.items())
-    yield str(BROKEN_PIPE), "whoever read its output went away, as `head` does"
+    for name, code in EXIT_CODES.items():
+        if code != BROKEN_PIPE:
+            yield str(code), f"{name}, after a checkpoint"
+    yield str(BROKEN_PIPE), "whoever read its output went away, as `head` does; `train` writes a checkpoint"
 
 
 def _flag(command: str, option: click.Option, elsewhere: Mapping[str, Path]) -> tuple[str, ...]:

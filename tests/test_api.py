@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import charloom
 from charloom import api, character_model, run, settings, verdict
@@ -250,10 +252,58 @@ def test_a_changed_text_is_not_resumed(book: Path) -> None:
         training(file=Path("run") / run.CONFIG, resume=Path("run"))
 
 
+def test_callbacks_run_under_the_settings_of_the_caller(book: Path) -> None:
+    """Threads, denormal numbers, gradients and random state, during the training and after it."""
+
+    def settings_of_torch() -> tuple[Any, ...]:
+        return (
+            torch.get_num_threads(),
+            sys.float_info.min / 2 == 0,
+            torch.is_grad_enabled(),
+            torch.get_rng_state().tolist(),
+            np.random.get_state()[1].tolist(),
+            random.getstate(),
+        )
+
+    threads, found = torch.get_num_threads(), []
+
+    def look(event: Any) -> None:
+        found.append(settings_of_torch())
+        if isinstance(event, Finished):
+            raise ZeroDivisionError
+
+    try:
+        torch.set_num_threads(3)
+        for flushed in (True, False):
+            torch.set_flush_denormal(flushed)
+            before = settings_of_torch()
+            assert before[:3] == (3, flushed, True)
+            with torch.no_grad(), pytest.raises(ZeroDivisionError):
+                charloom.train(book, steps=8, on_event=look, **TINY)
+            assert settings_of_torch() == before
+            assert len(found) > 5
+            assert all(one == (*before[:2], False, *before[3:]) for one in found)
+            found.clear()
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(threads)
+
+
+def test_a_text_too_short_to_learn_from(book: Path) -> None:
+    """It is refused, or the run says what to expect."""
+    book.write_text("The quick brown fox likes the dogs.", encoding="utf-8")
+    with pytest.raises(DataError, match="31 characters, too few to learn from; at least 100 are needed"):
+        charloom.train(book, steps=5)
+    assert not Path("runs").exists()
+    book.write_text(PAGES[:150], encoding="utf-8")
+    events = training(book, steps=2, documents="whole", **{**TINY, "lanes": 1})
+    assert any(isinstance(e, Warned) and "is short: 135 characters" in e.message for e in events)
+
+
 def test_what_comes_to_nothing_leaves_nothing(book: Path) -> None:
-    book.write_text("a short text of a line\n" * 2, encoding="utf-8")
+    book.write_text("a short text of a line\n" * 6, encoding="utf-8")
     with pytest.raises(DataError, match=r"use more text or a smaller --set train\.window"):
-        charloom.train(book, steps=5, documents="whole")
+        charloom.train(book, steps=5, documents="whole", window=200)
     assert not Path("runs").exists()
     with pytest.raises(UsageError, match=r"there is no option 'hiden'; did you mean 'hidden'\?"):
         charloom.train(book, hiden=3)

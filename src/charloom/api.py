@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from collections.abc import Generator as Generating
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -16,7 +17,7 @@ from charloom import job as jobs
 from charloom import run as runs
 from charloom import settings as settings_room
 from charloom.character_model import CharacterModel, beginning, record
-from charloom.errors import CharloomError, MissingExtraError, ModelError, RunError
+from charloom.errors import CharloomError, DataError, MissingExtraError, ModelError, RunError
 from charloom.job import Job
 from charloom.model import card, folder
 from charloom.model.config import ModelConfig
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from charloom.training.events import Event
     from charloom.training.ranks import Ranks
 
+MIN_CHARACTERS = 100  # of a training part: with fewer there is nothing to learn but the text itself
+FEW_CHARACTERS = 2000  # below it a model can only memorize
+ENOUGH_CHARACTERS = 100_000  # for new and readable text
 SAMPLE_LENGTH = 200  # of the samples on the way: a few lines of a terminal
 
 
@@ -52,19 +56,25 @@ def train(
     overwrite: bool = False,
     on_event: Callable[[Any], None] = lambda event: None,
     on_read: Callable[[Progress], None] = lambda progress: None,
+    stop: Callable[[], str] = lambda: "",
     **options: Any,
 ) -> CharacterModel:
-    """`charloom.train`, which shows nothing; `on_read` hears how far the text is read."""
+    """Train as `charloom.train` does, and show nothing.
+
+    `on_read` is called while the text is read; `stop` may name a reason to end after any step.
+    """
     flags: dict[str, dict[str, Any]] = {}
     for name, value in options.items():
         flags.setdefault(settings_room.section_of(name), {})[name] = value
     chosen = settings_room.resolve(preset=preset, corpus=map(str, corpora), flags=flags)
     path = None
     where = Path(out) if out is not None else None
-    for event in training(chosen, out=where, overwrite=overwrite, progress=on_read):
-        if isinstance(event, Prepared):
-            path = event.run
-        on_event(event)
+    events = training(chosen, out=where, overwrite=overwrite, stop=stop, progress=on_read)
+    with contextlib.closing(events):  # an error in on_event leaves a checkpoint, and no lock
+        for event in events:
+            if isinstance(event, Prepared):
+                path = event.run
+            on_event(event)
     assert path is not None
     return load(path)
 
@@ -98,7 +108,7 @@ def training(
     stdin: BinaryIO | None = None,
     stop: Callable[[], str] = lambda: "",
     progress: Callable[[Progress], None] = lambda _: None,
-) -> Iterator[Event | Prepared | Sampled]:
+) -> Generating[Event | Prepared | Sampled, None, None]:
     """Prepare a text and train on it, yielding everything that happens; records go into the run folder.
 
     `stop` may name a reason to end after any step. With `resume` the settings are those that the run
@@ -167,7 +177,7 @@ def _training(
     stop: Callable[[], str],
     progress: Callable[[Progress], None],
     held: contextlib.ExitStack,
-) -> Iterator[Event | Prepared | Sampled]:
+) -> Generating[Event | Prepared | Sampled, None, None]:
     """`training`, once the ranks agree; torch is loaded when the text has been read."""
     settings, out, resume, more, leads = wanted.settings, wanted.out, wanted.resume, wanted.more, job.leads
     for section in settings_room.SECTIONS:  # a value out of its range is told before a long text is read
@@ -195,6 +205,12 @@ def _training(
         )
 
     corpus = ranks.one_first(prepared) if ranks else prepared()
+    characters = corpus.train.characters
+    if characters < MIN_CHARACTERS and not resume:
+        raise DataError(
+            f"{corpus.name}: its training part has {characters} characters, too few to learn from; at least "
+            f"{MIN_CHARACTERS} are needed, and {ENOUGH_CHARACTERS:,} for readable text"
+        )
     from charloom import reporting, verdict
     from charloom.training import auto, checkpoint, layout
     from charloom.training.events import Evaluated, Finished, SampleDue, Warned
@@ -223,6 +239,11 @@ def _training(
         held.enter_context(runs.held(run))
     reasons = settings_room.reasons(run / runs.CONFIG) if resume and leads else choice.reasons
     warnings: list[str] = []
+    if characters < FEW_CHARACTERS and not resume:
+        warnings.append(
+            f"{corpus.name} is short: {characters:,} characters to train on, which a model memorizes; "
+            f"{ENOUGH_CHARACTERS:,} or more give new and readable text"
+        )
 
     def write_settings() -> None:
         resolved = {"data": data, "model": model_config, "train": trainer.resolved(), "sample": sampling}
@@ -240,7 +261,7 @@ def _training(
             found = checkpoint.shared(found, ranks)
             if wanted.restarted and found.facts.get("job") == job.name:
                 more = False  # what this job wrote has it already
-            warnings = passed + trainer.restore(found, more=more)
+            warnings += passed + trainer.restore(found, more=more)
             if found.facts["finished"] and not more:
                 warnings.append(f"{run}: its budget is spent; --minutes 10 trains ten more")
             if leads:
@@ -268,7 +289,7 @@ def _training(
         yield from map(Warned, warnings)
         if leads:
             _warm(model_config, corpus)
-        for event in trainer.train():
+        for event in held.enter_context(contextlib.closing(trainer.train())):
             new = False
             if not leads:
                 yield event

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 
 import pytest
 
-from charloom.cli.signals import EXIT_CODES, NAMES, Interrupted, Signals
+from charloom.cli.signals import EXIT_CODES, HANGUP, NAMES, Interrupted, Signals
 
 
 class Signalling:
@@ -76,6 +77,46 @@ def test_the_second_one_ends_at_once() -> None:
     with pytest.raises(Interrupted, match="again"):
         work(signals)
     assert signals.exit_code() == EXIT_CODES["interrupted"]
+
+
+def test_it_comes_again_on_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The repetition is there before the hook that asked for it has returned."""
+    start = threading.Timer.start
+
+    def slow(self: threading.Timer) -> None:
+        start(self)
+        if calls.pop():
+            time.sleep(0.1)
+
+    calls = [False, True]
+    monkeypatch.setattr(threading.Timer, "start", slow)
+
+    def work() -> None:
+        with Signals():
+            Signalling(signal.SIGINT)
+            wait()
+
+    with pytest.raises(Interrupted, match="before the training"):
+        work()
+    assert not calls
+
+
+def test_a_hangup_comes_twice_and_stays_ignored_under_nohup() -> None:
+    """Shell and terminal both send it."""
+    with Signals() as signals:
+        signals.training = True
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert signals.reason() == HANGUP
+        assert signals.exit_code() == 129
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Signals() as signals:
+            signals.training = True
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signals.reason() == ""
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_torchrun_sends_many() -> None:

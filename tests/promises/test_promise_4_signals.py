@@ -1,10 +1,14 @@
-"""Promise 4: SIGTERM or Ctrl-C, wherever it comes: a checkpoint, if there is what to save; and the end."""
+"""Promise 4: a signal or a closed output, wherever it comes: a checkpoint, if there is what to save."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
+import subprocess
+import sys
+import termios
 from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
@@ -13,12 +17,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+import charloom
 from charloom import api
 from charloom.cli import main
 from charloom.model import folder
 from charloom.model.folder import Model
 from charloom.text import parts, reading
 from charloom.training import checkpoint
+from charloom.training.events import Evaluated
 from charloom.training.heldout import HeldOut
 from charloom.training.learner import Learner
 from charloom.training.network import Network
@@ -141,3 +147,132 @@ def test_twice_ends_at_once(moment: tuple[Any, str, int, int], monkeypatch: pyte
     assert not passed
     if found is not None:
         assert run("train", "--resume", "run") == 0
+
+
+OPTIONS: dict[str, Any] = {
+    "out": "run", "steps": 30, "hidden": 8, "documents": "whole", "lanes": 4, "window": 8,
+    "precision": "float32", "threads": 1, "evaluate_steps": 5, "checkpoint_steps": 10, "sample_steps": 10,
+}  # fmt: skip
+
+
+def require_resumable(whole: Model) -> int:
+    """Resume the run that was ended early, and compare it with the one that was not; the step it left."""
+    left, passed = checkpoint.latest(Path("run"))
+    assert left is not None
+    assert not passed
+    folder.read(Path("run"))
+    assert run("train", "--resume", "run") == 0
+    found = folder.read(Path("run"))
+    assert all(np.array_equal(found.weights[name], whole.weights[name]) for name in whole.weights)
+    return left.step
+
+
+def test_from_python(whole: Model, capsys: pytest.CaptureFixture[str]) -> None:
+    """SIGINT, or a KeyboardInterrupt in the callback, ends the training alone, and gives the best model."""
+
+    def pressed(event: Any) -> None:
+        if isinstance(event, Evaluated) and event.step == 10:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    model = charloom.train("text.txt", on_event=pressed, **OPTIONS)
+    assert model.path == Path("run")
+    assert "interrupted at step 10; saved to run; to resume: charloom train --resume run" in (
+        capsys.readouterr().err
+    )
+    assert require_resumable(whole) == 10
+
+    def raised(event: Any) -> None:
+        if isinstance(event, Evaluated) and event.step == 5:
+            raise KeyboardInterrupt
+
+    charloom.train("text.txt", on_event=raised, overwrite=True, **OPTIONS)
+    assert require_resumable(whole) == 5
+
+    def terminated(event: Any) -> None:
+        if isinstance(event, Evaluated) and event.step == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(SystemExit) as ended:  # for the caller to clean up
+        charloom.train("text.txt", on_event=terminated, overwrite=True, **OPTIONS)
+    assert ended.value.code == 143
+    assert checkpoint.path_of(Path("run"), 5).is_dir()
+    assert handlers == [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+
+
+def test_from_python_before_the_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        signalling(patched, Network, "warm", 1, signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt, match="nothing was written"):
+            charloom.train("text.txt", **OPTIONS)
+    assert not Path("run").exists()
+
+
+def test_an_error_in_a_callback(whole: Model) -> None:
+    """It reaches the caller; the checkpoint is written and nobody holds the run."""
+
+    def failing(event: Any) -> None:
+        if isinstance(event, Evaluated) and event.step == 15:
+            raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        charloom.train("text.txt", on_event=failing, **OPTIONS)
+    assert require_resumable(whole) == 15
+
+
+SCRIPT = f"""
+import charloom
+options = {OPTIONS | {"steps": 10**6}}
+model = charloom.train("text.txt", on_event=lambda event: print("event", flush=True), **options)
+print("returned", model.path)
+"""
+LONG = [sys.executable, "-m", "charloom", *(word if word != "30" else "1000000" for word in TRAIN)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGHUP and no pty there")
+def test_real_processes(tmp_path: Path) -> None:
+    """A script gets SIGINT; a terminal is closed; `head` has read enough. Nobody sees a traceback."""
+    text = (tmp_path / "text.txt").read_bytes()
+    for name in ("script", "terminal", "pipe"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "text.txt").write_bytes(text)
+    piped: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    script = subprocess.Popen([sys.executable, "-c", SCRIPT], cwd=tmp_path / "script", **piped)
+    master, slave = os.openpty()
+    terminal = subprocess.Popen(
+        LONG,
+        cwd=tmp_path / "terminal",
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(slave)
+    command = subprocess.list2cmdline(LONG) + " | head -n 12; echo ${PIPESTATUS[0]}"
+    pipe = subprocess.Popen(["bash", "-c", command], cwd=tmp_path / "pipe", **piped)
+
+    assert script.stdout is not None
+    for _ in range(6):
+        assert script.stdout.readline() == b"event\n"
+    script.send_signal(signal.SIGINT)
+    seen = b""
+    while b"char/s" not in seen:  # the bar of the live view
+        seen += os.read(master, 10_000)
+    os.close(master)
+    out, err = script.communicate(timeout=60)
+    assert (script.returncode, out.splitlines()[-1]) == (0, b"returned run")
+    assert err.startswith(b"charloom: interrupted at step ")
+    assert len(err.splitlines()) == 1
+    assert terminal.wait(timeout=60) == 129
+    out, err = pipe.communicate(timeout=60)
+    assert out.splitlines()[-1] == b"141"
+    assert len(out.splitlines()) == 13
+    assert b"output closed at step " in err
+    assert b"saved to run; to resume: charloom train --resume run" in err
+    assert b"Traceback" not in err
+    for name in ("script", "terminal", "pipe"):
+        found, passed = checkpoint.latest(tmp_path / name / "run")
+        assert found is not None
+        assert not passed
+        folder.read(tmp_path / name / "run")

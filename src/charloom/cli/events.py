@@ -32,6 +32,8 @@ ENDS = {
     "patience": "Stopped early, since nothing got better,",
     "interrupted": "Interrupted",
     "terminated": "Terminated",
+    "hangup": "Terminal closed: ended",
+    "output closed": "Output closed: ended",
 }
 
 
@@ -193,7 +195,7 @@ def ended(event: happened.Finished, run: str, writing: str) -> list[str]:
     if math.isfinite(event.best_nats):
         bits = event.best_nats / math.log(2)
         best = f"best at step {event.best_step:,}: {event.best_nats:.3f} nats, {bits:.3f} bits a character"
-    stopped = event.reason in ("interrupted", "terminated")
+    stopped = event.reason not in ("budget", "patience")
     page = Path(run) / PAGE  # without matplotlib there is none
     shown = [f"curves and samples in {page}; to measure the rest: charloom report {run}"]
     return [
@@ -205,6 +207,12 @@ def ended(event: happened.Finished, run: str, writing: str) -> list[str]:
         else f"kept in {run}; to write with it: {writing}",
         *(shown if page.is_file() else []),
     ]
+
+
+def stopped(event: happened.Finished, run: str) -> str:
+    """Return one line on a run that was ended early: why, when, where it is saved and how to resume it."""
+    resume = f"charloom train --resume {shlex.quote(run)}"
+    return f"{event.reason} at step {event.step:,}; saved to {run}; to resume: {resume}"
 
 
 def clock(seconds: float) -> str:

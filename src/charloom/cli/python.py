@@ -11,8 +11,11 @@ from typing import Any
 from charloom import api, job
 from charloom.character_model import CharacterModel
 from charloom.cli.bar import Bar
+from charloom.cli.events import stopped
 from charloom.cli.model import tell_compilation
+from charloom.cli.signals import CLOSED, Interrupted, Signals
 from charloom.cli.terminal import can_redraw
+from charloom.training.events import Finished, Started
 
 
 def train(
@@ -29,30 +32,64 @@ def train(
     Options are the keys of the configuration's sections (`minutes`, `hidden`, `documents`, …). The run
     folder is `out`, or a new one in `runs/`. In a notebook, and on standard error where that is a terminal,
     it shows how far it is; `progress=False` keeps it silent. `on_event` is called with all that happens.
+    Ctrl-C (the stop button of a notebook, a KeyboardInterrupt in `on_event`) ends the training with a
+    checkpoint, and the best model so far is returned; before the first step, or pressed twice, it raises
+    KeyboardInterrupt. SIGTERM and SIGHUP end the process once the checkpoint is written.
     Raises DataError, RunError, UsageError, DivergedError.
     """
-    with contextlib.ExitStack() as stack:
-        takers = [on_event]
-        bar = stack.enter_context(Bar(shown=progress))
-        if progress and job.here().leads and (view := _view()):
-            takers.append(stack.enter_context(view).take)
-            tell_compilation()
+    signals = Signals(patient=bool(job.here().name))
+    finished: Finished | None = None
+    view: Any = None
 
-        def take(event: Any) -> None:
-            if isinstance(event, api.Prepared):
-                bar.stop()
-            for taker in takers:
-                taker(event)
+    def take(event: Any) -> None:
+        nonlocal finished
+        if isinstance(event, api.Prepared):
+            bar.stop()
+        elif isinstance(event, Started):
+            signals.training = True
+        elif isinstance(event, Finished):
+            finished = event
+        try:
+            if view:
+                view.take(event)
+        except OSError:  # the terminal is gone
+            signals.ask(CLOSED)
+        try:
+            on_event(event)
+        except KeyboardInterrupt:  # as if it had been pressed
+            signals.ask("interrupted")
 
-        return api.train(
-            *corpora,
-            out=out,
-            preset=preset,
-            overwrite=overwrite,
-            on_event=take,
-            on_read=bar.read,
-            **options,
-        )
+    try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(signals)
+            bar = stack.enter_context(Bar(shown=progress))
+            if progress and job.here().leads and (view := _view()):
+                stack.callback(_leave, view.__enter__())
+                tell_compilation()
+            model = api.train(
+                *corpora,
+                out=out,
+                preset=preset,
+                overwrite=overwrite,
+                on_event=take,
+                on_read=bar.read,
+                stop=signals.reason,
+                **options,
+            )
+    except Interrupted as interrupted:
+        signals.end(interrupted.exit_code)
+        raise KeyboardInterrupt(str(interrupted)) from None
+    if signals.reason() and finished and not (view and finished.reason == "interrupted"):
+        with contextlib.suppress(OSError):
+            print(f"charloom: {stopped(finished, str(model.path))}", file=sys.stderr)
+    signals.end(signals.exit_code())
+    return model
+
+
+def _leave(view: Any) -> None:
+    """Leave a view, whose terminal may be gone."""
+    with contextlib.suppress(OSError):
+        view.__exit__(None, None, None)
 
 
 def _view() -> Any:

@@ -114,9 +114,10 @@ def follow(
     """Train, and show it as it goes: exit code and run folder. Options are those of `api.training`."""
     from charloom import api, job
     from charloom.cli.bar import Bar
+    from charloom.cli.events import stopped
     from charloom.cli.model import tell_compilation
-    from charloom.cli.signals import Signals
-    from charloom.training.events import Started
+    from charloom.cli.signals import CLOSED, Signals
+    from charloom.training.events import Finished, Started
 
     if tensorboard:
         from charloom.cli.tensorboard import Board, require
@@ -129,7 +130,7 @@ def follow(
         bar = stack.enter_context(Bar(shown=here.leads))
         options |= {"stdin": sys.stdin.buffer, "stop": signals.reason, "progress": bar.read}
         views: list[Any] = []
-        for event in api.training(chosen, **options):
+        for event in stack.enter_context(contextlib.closing(api.training(chosen, **options))):
             if isinstance(event, api.Prepared) and here.leads:
                 run = event.run
                 bar.stop()
@@ -141,7 +142,10 @@ def follow(
             elif isinstance(event, Started):
                 signals.training = True  # from here on a signal means a checkpoint
             for view in views:
-                view.take(event)
+                with signals.output():
+                    view.take(event)
+            if isinstance(event, Finished) and event.reason == CLOSED:
+                click.echo(f"charloom: {stopped(event, str(run))}", err=True)
         return signals.exit_code(), run
 
 
