@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import numpy as np
 import pytest
@@ -10,10 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charloom.errors import UsageError
+from charloom.runtime import generator as generators
+from charloom.runtime import match
 from charloom.runtime.generator import Generator
 from charloom.runtime.match import automaton
 from charloom.runtime.options import SamplerConfig
 from charloom.text.vocabulary import Vocabulary
+
+from .conftest import MakeModel
 
 LETTERS = "abc .\n"
 VOCABULARY = Vocabulary.of_characters(LETTERS, ("<eos>",))
@@ -27,6 +32,14 @@ EXPRESSIONS = [
     "a{0}b",
     "(a|b|)c",
     "^[ab]{2}$",
+    r"\A(?:a|(?P<x>b))+?\Z",
+    "(a*)*b{,2}",
+    "(a?b?){2,}(?#a comment)",
+    "(?i)A[B]+",
+    "[]a]{1,2}[^]]",
+    r"\x61\142\u0063?|\W{2}",
+    "(|b)(a{2}){1,2}",
+    "((a|b)c?){0,3}",
 ]
 
 
@@ -36,7 +49,8 @@ def accepts(table, ids) -> bool:
         place = table.follow[place, k]
         if place < 0:
             return False
-    return bool(table.distance[place] == 0)
+    distance, within = int(table.distance[place]), int(table.ends[place, 1])
+    return not within and distance == 0
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
@@ -46,8 +60,12 @@ def test_the_table_accepts_what_python_matches(expression, text) -> None:
     assert accepts(table, VOCABULARY.encode(text)) == bool(re.fullmatch(expression, text, re.DOTALL))
 
 
-@pytest.mark.parametrize("expression", ["é+", "[^a]", ".", "(ü|x)a", "[à-ï]", "b"])
-@pytest.mark.parametrize("text", ["é", "éé", "a", "b", "x", "ü", "üa", "xa", "è", "😀", "\n", ""])
+@pytest.mark.parametrize(
+    "expression", ["é+", "[^a]", ".", "(ü|x)a", "[à-ï]", "b", r"\w", r"[\W\d]", "(?i)É|[😀-🙏]"]
+)
+@pytest.mark.parametrize(
+    "text", ["é", "éé", "É", "a", "b", "x", "ü", "üa", "xa", "è", "ж", "日", "٣", "😀", "\n", ""]
+)
 def test_characters_of_several_bytes(expression, text) -> None:
     vocabulary = Vocabulary.of_bytes()
     table = automaton(expression, vocabulary, np.zeros(len(vocabulary), np.float32))
@@ -65,11 +83,68 @@ def test_what_may_not_be_drawn_is_not_counted_on() -> None:
 
 
 @pytest.mark.parametrize(
-    "expression", ["(((a{90}){90}){90})", "(a|b)*a(a|b){20}", "a" * 3000, "(", "(?=a)b", "[z-a]", "a**"]
+    ("expression", "reason"),
+    [
+        ("(", "match '(': missing ), unterminated subpattern at character 1; "),
+        ("([", "match '([': unterminated character set at character 2; "),
+        ("[z-a]", "bad character range z-a at character 2"),
+        ("a**", "multiple repeat at character 3"),
+        ("a{9999999999}", "repetition number is too large"),
+        (r"\p{L}+", r"bad escape \p at character 1; for a class of Unicode use \w"),
+        ("a(?=b)", "'(?=' at character 2: lookahead and lookbehind are not supported"),
+        ("(?<!a)b", "lookahead and lookbehind"),
+        (r"(a|b)\1", r"'\\1' at character 6: backreferences"),
+        ("(?P<x>a)(?P=x)", "at character 9: backreferences"),
+        ("(a)(?(1)b|c)", "conditional groups"),
+        ("a++", "'++' at character 2: possessive"),
+        ("(?>a)", "atomic groups"),
+        ("a(?i:b)", "flags are not supported here"),
+        ("(?x)a b", "flags are not supported here"),
+        (r"a\b b", "word boundaries"),
+        ("^a$|^b$", "'$' at character 3: an anchor"),
+        ("a" * 3000, "3000 characters are too many"),
+        ("(" * 700 + "a" + ")" * 700, "nested too deeply"),
+    ],
 )
-def test_what_is_too_large_or_unreadable_is_refused(expression) -> None:
-    with pytest.raises(UsageError, match=r"^match"):
+def test_what_cannot_be_read_is_named(expression: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=r"^match") as raised:
         automaton(expression, VOCABULARY, np.zeros(len(VOCABULARY), np.float32))
+    assert reason in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("vocabulary", [VOCABULARY, Vocabulary.of_bytes(("<eos>",))], ids=["char", "byte"])
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        (".{9000}", "needs 9,001 states"),
+        (".{0,9000}", "needs 9,001 states"),
+        ("a{1000000000}b|a", "needs 1,000,000,002 states"),
+        ("(((a{90}){90}){90})", "needs 729,001 states"),
+        ("(a|b)*a(a|b){20}", "needs more than 3,000 states"),
+        ("(.{0,50}){0,50}", "takes more than 0.2 seconds"),
+        ("(a|aa|aaa)?" * 180, "takes more than 0.2 seconds"),
+    ],
+)
+def test_what_is_too_large_is_refused_in_time(
+    expression: str, reason: str, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is built where the size is plain; else the limits interrupt whatever is under way."""
+    monkeypatch.setattr(match, "MAX_SECONDS", 0.2)
+    if reason.startswith("needs more"):
+        monkeypatch.setattr(match, "MAX_SECONDS", 60.0)
+    begun = time.process_time()
+    with pytest.raises(
+        match.TooLarge, match=r"^match: the expression .*; shorten its repetitions$"
+    ) as raised:
+        automaton(expression, vocabulary, np.zeros(len(vocabulary), np.float32), 3000 * len(vocabulary))
+    assert reason in str(raised.value)
+    assert time.process_time() - begun < 5
+
+
+def test_characters_the_model_lacks_do_not_count() -> None:
+    table = automaton("(x{90000}|a)y*b?", VOCABULARY, np.zeros(len(VOCABULARY), np.float32))
+    assert (len(table.distance), table.shortest) == (3, 1)
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
@@ -82,3 +157,44 @@ def test_every_text_matches_within_its_length(make_model, cell, expression) -> N
     assert len({sample.text for sample in samples}) > (expression != "x{10}")
     with pytest.raises(UsageError, match="raise length"):
         generator.sample(settings=SamplerConfig(match="a{11}", length=10))
+
+
+@pytest.mark.parametrize("compiles", [True, False], ids=["compiled", "numpy"])
+@pytest.mark.parametrize(
+    ("expression", "length", "longest"),
+    [
+        ("[aé]*", 25, 25),
+        ("é{25}", 25, 25),
+        ("[日é]*", 7, 7),
+        ("(é日a)*", 8, 6),
+        ("(ab)*", 1, 0),
+        ("(ab)*", 25, 24),
+        ("a{0}", 5, 0),
+        ("a|ab{5}", 3, 1),
+        (".*", 40, 40),
+    ],
+)
+@pytest.mark.parametrize("specials", [(), ("<bos>", "<eos>")], ids=["bare", "eos"])
+def test_a_match_that_has_no_room_for_more_ends(
+    expression: str,
+    length: int,
+    longest: int,
+    specials: tuple[str, ...],
+    compiles: bool,
+    make_model: MakeModel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Length counts characters, not bytes; texts come alone, in pieces, in a batch, with likelihoods."""
+    monkeypatch.setattr(generators, "COMPILES", compiles and generators.COMPILES)
+    generator = Generator(make_model("gru", vocabulary=Vocabulary.of_bytes(specials)))
+    settings = SamplerConfig(match=expression, length=length, ignore_eos=True)
+    samples = list(generator.sample_many(["a"], settings=settings, n=12, batch=5, top=1))
+    for sample in samples:
+        assert re.fullmatch(expression, sample.text, re.DOTALL), sample.text
+        assert len(sample.text) <= length
+        assert sample.finish_reason == ("length" if len(sample.text) == length else "match")
+        assert len(sample.log_probabilities) == len(sample.text.encode())
+        assert np.isfinite(sample.log_probabilities).all()
+    assert max(len(sample.text) for sample in samples) == longest
+    pieces = generator.stream("a", settings=settings, stream=11)
+    assert "".join(pieces) == samples[11].text

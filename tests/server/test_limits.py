@@ -35,6 +35,8 @@ CASES = [  # limit, the field at fault, under, over
     ("stop_characters", "stop", {"stop": "abcde"}, {"stop": "abcdef"}),
     ("pattern", "match", {"match": f"[{'a' * 18}]"}, {"match": f"[{'a' * 19}]"}),
     ("pattern_bytes", "match", {"match": "[a-e]{10}"}, {"match": "[a-e]{11}"}),
+    ("pattern_bytes", "match", {"match": "[ab]*"}, {"match": ".{9000}"}),
+    ("pattern_bytes", "match", {"match": "(a|b){10}"}, {"match": "((a{99}){99}){99}"}),
     ("biases", "logit_bias", {"logit_bias": {"0": 1, "1": 1}}, {"logit_bias": {"0": 1, "1": 1, "2": 1}}),
     ("listed", "only", {"only": "abcdefghij"}, {"only": "abcdefghijk"}),
     ("listed", "ban", {"ban": "abcdefghij"}, {"ban": "abcdefghijk"}),

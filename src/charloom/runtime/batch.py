@@ -14,12 +14,15 @@ from charloom.model.folder import Model
 from charloom.runtime.arrays import Floats, Ids, Longs
 from charloom.runtime.automaton import Automaton, side_by_side
 from charloom.runtime.options import SamplerConfig
-from charloom.runtime.slots import CANDIDATE, ENDED_BY_EOS, RUNNING, SEED, STREAM, Slots
+from charloom.runtime.slots import CANDIDATE, ENDED_BY_EOS, ENDED_BY_MATCH, SEED, STREAM, Slots
 from charloom.runtime.state import State
 from charloom.runtime.writer import FinishReason, Writer
 
 ROWS_A_THREAD = 12
 """Below two tiles of rows, a second thread brings less than it costs."""
+
+
+ENDINGS: dict[int, FinishReason] = {ENDED_BY_EOS: "eos", ENDED_BY_MATCH: "match"}
 
 
 class Engine(Protocol):
@@ -74,7 +77,7 @@ class Batch:
         self.streams: list[Stream] = []
         self._settings: SamplerConfig | None = None  # of the stream that entered last
         self._automaton = side_by_side((), len(model.vocabulary))[0]
-        self._starts: dict[int, int] = {}  # of each automaton, by identity, in the common table
+        self._starts: dict[Automaton, int] = {}  # in the common table
         self._threads = ThreadPoolExecutor(processors()) if rows >= 2 * ROWS_A_THREAD else None
 
     @property
@@ -96,7 +99,7 @@ class Batch:
         slots.keys[b, CANDIDATE] = stream.candidate
         slots.t[b] = slots.counts[b] = slots.used[b] = slots.ended[b] = 0
         slots.place[b] = -1
-        # a character of unit byte takes up to 4 ids; a match is held to so many bytes, which is safe
+        # a character of unit byte takes up to 4 ids; the table of a match counts characters
         ids_a_character = 4 if self._model.vocabulary.unit == "byte" and stream.automaton is None else 1
         slots.left[b] = ids_a_character * stream.settings.length
         if stream.settings.no_repeat:
@@ -104,7 +107,11 @@ class Batch:
             slots.history[b, : len(stream.start.ids)] = stream.start.ids
             slots.used[b] = len(stream.start.ids)
         if stream.automaton is not None:
-            self._gather(b)
+            if stream.automaton not in self._starts:
+                self._gather(stream.automaton)
+            start = slots.place[b] = self._starts[stream.automaton]
+            if self._automaton.ends[start, 0] > stream.settings.length:
+                slots.ended[b] = ENDED_BY_MATCH  # nothing longer than "" matches
 
     def leave(self, stream: Stream) -> None:
         """Take a stream out; the last one takes its row."""
@@ -158,23 +165,20 @@ class Batch:
         if stream.traced:
             stream.ids.append(ids)
             stream.logits.append(self._slots.trace[b, : len(ids), : len(self._model.vocabulary)].copy())
-        reason: FinishReason | None = (
-            None if ended == RUNNING else "eos" if ended == ENDED_BY_EOS else "match"
-        )
+        reason = ENDINGS.get(ended)
+        if reason is None and self._slots.left[b] <= 0:  # whatever the text has come to, no id may follow
+            reason = "length"
         return Progress(stream, stream.writer.feed(ids, reason), len(ids))
 
-    def _gather(self, entered: int) -> None:
-        """Put the automata of all streams into one table, each once, and every stream in its place there."""
-        place = self._slots.place
-        for b, stream in enumerate(self.streams):
-            if stream.automaton is not None:
-                place[b] = 0 if b == entered else place[b] - self._starts[id(stream.automaton)]
-        running = {id(s.automaton): s.automaton for s in self.streams if s.automaton is not None}
-        self._automaton, starts = side_by_side(list(running.values()), len(self._model.vocabulary))
-        self._starts = dict(zip(running, starts, strict=True))
-        for b, stream in enumerate(self.streams):
-            if stream.automaton is not None:
-                place[b] += self._starts[id(stream.automaton)]
+    def _gather(self, new: Automaton) -> None:
+        """Put the automata of all streams, and a new one, into one table, each once."""
+        own = [(b, each.automaton) for b, each in enumerate(self.streams) if each.automaton is not None]
+        used = dict.fromkeys((*(automaton for _, automaton in own), new))
+        self._automaton, starts = side_by_side(list(used), len(self._model.vocabulary))
+        moved = dict(zip(used, starts, strict=True))
+        for b, automaton in own:
+            self._slots.place[b] += moved[automaton] - self._starts.get(automaton, 0)
+        self._starts = moved
 
     def _widen(self, width: int) -> None:
         slots = self._slots

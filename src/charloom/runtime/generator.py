@@ -263,13 +263,16 @@ class Generator:
         finally:
             batch.close()
 
-    def automaton(self, settings: SamplerConfig) -> Automaton | None:
-        """What `match` asks for. Raises UsageError where no match fits the length."""
+    def automaton(self, settings: SamplerConfig, max_entries: int = match.MAX_ENTRIES) -> Automaton | None:
+        """Return the table of `match`, if any. Raises UsageError where no match fits the length, and as
+        `charloom.runtime.match.automaton` does.
+        """
         if not settings.match:
             return None
-        result = match.automaton(settings.match, self.model.vocabulary, settings.added(self.model.vocabulary))
-        if result.distance[0] > settings.length:
-            raise UsageError(f"match: the shortest match has {result.distance[0]} characters; raise length")
+        vocabulary = self.model.vocabulary
+        result = match.automaton(settings.match, vocabulary, settings.added(vocabulary), max_entries)
+        if result.shortest > settings.length:
+            raise UsageError(f"match: the shortest match has {result.shortest} characters; raise length")
         return result
 
     def _finished(self, stream: Stream, given: Given, top: int | None) -> Sample:

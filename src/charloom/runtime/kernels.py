@@ -268,7 +268,8 @@ def generate(
                 used[b] += 1
             if place[b] >= 0:
                 place[b] = follow[place[b], k]
-                if ends[place[b]]:
+                remaining[b] += ends[place[b], 1]
+                if ends[place[b], 0] > remaining[b]:
                     ended[b] = ENDED_BY_MATCH
             if k == eos:
                 ended[b] = ENDED_BY_EOS
@@ -344,7 +345,7 @@ class Kernels:
             slots.halt,
             automaton.follow,
             automaton.distance,
-            automaton.ends(eos),
+            automaton.ends,
             eos,
             rows.start,
             rows.stop,

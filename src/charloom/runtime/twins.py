@@ -83,16 +83,15 @@ class Twins:
         Returns early when an eighth of the rows has nothing left to do, or when told to halt. eos is -1
         where there is none.
         """
-        ends = automaton.ends(eos)
         for step_number in range(steps):
             running = [b for b in rows if slots.ended[b] == RUNNING and slots.left[b] > 0]
-            if step_number and (slots.halt[0] or 8 * len(running) <= 7 * len(rows)):
+            if not running or (step_number and (slots.halt[0] or 8 * len(running) <= 7 * len(rows))):
                 return
             for b in running:
-                self._draw(slots, automaton, ends, eos, b)
+                self._draw(slots, automaton, eos, b)
             self._feed(slots, np.array(running), slots.drawn[running, slots.count[running] - 1])
 
-    def _draw(self, slots: Slots, automaton: Automaton, ends: Ids, eos: int, b: int) -> None:
+    def _draw(self, slots: Slots, automaton: Automaton, eos: int, b: int) -> None:
         vocabulary = self.network.vocabulary
         logits = slots.logits[b, :vocabulary] + slots.added[b, :vocabulary]
         place, n = slots.place[b], slots.count[b]
@@ -117,7 +116,8 @@ class Twins:
             slots.used[b] += 1
         if place >= 0:
             slots.place[b] = automaton.follow[place, drawn]
-            if ends[slots.place[b]]:
+            slots.left[b] += automaton.ends[slots.place[b], 1]
+            if automaton.ends[slots.place[b], 0] > slots.left[b]:
                 slots.ended[b] = ENDED_BY_MATCH
         if drawn == eos:
             slots.ended[b] = ENDED_BY_EOS

@@ -18,6 +18,7 @@ from charloom.errors import CharloomError
 from charloom.runtime.arrays import Ids
 from charloom.runtime.automaton import Automaton
 from charloom.runtime.generator import Generator
+from charloom.runtime.match import TooLarge
 from charloom.runtime.options import SamplerConfig
 from charloom.server.job import Job, Prompt, Update
 from charloom.server.limits import Limits
@@ -28,6 +29,7 @@ from charloom.text.vocabulary import Special
 
 SEEDS = 2**31  # of those drawn: short enough to be typed
 TABLES = 64  # of regular expressions used lately
+ENTRY_BYTES = 4  # of such a table
 
 OPTIONS = ("temperature", "top_p", "top_k", "min_p", "no_repeat", "only", "ban", "match", "ignore_eos",
            "frequency_penalty", "presence_penalty", "strength")  # fmt: skip
@@ -209,20 +211,23 @@ class Asking:
         if found is None:
             anything = replace(settings, length=2**31 - 1)
             loop = asyncio.get_running_loop()
+            most = self._limits.pattern_bytes // ENTRY_BYTES
+            make = self._generator.automaton
             try:
-                found = await loop.run_in_executor(self._compiling, self._generator.automaton, anything)
+                found = await loop.run_in_executor(self._compiling, make, anything, most)
+            except TooLarge as error:
+                needed = error.states * len(self._vocabulary) * ENTRY_BYTES
+                self._limits.at_most("pattern_bytes", needed, "match", f"bytes ({error.states} states)")
+                raise _refused(error) from error
             except CharloomError as error:
                 raise _refused(error) from error
             assert found is not None
-            states = len(found.distance)
-            self._limits.at_most("pattern_bytes", found.follow.nbytes, "match", f"bytes ({states} states)")
             self._tables[key] = found
             if len(self._tables) > TABLES:
                 self._tables.popitem(last=False)
         self._tables.move_to_end(key)
-        if found.distance[0] > settings.length:
-            least = int(found.distance[0])
-            message = f"match: the shortest match has {least} characters; raise max_tokens"
+        if found.shortest > settings.length:
+            message = f"match: the shortest match has {found.shortest} characters; raise max_tokens"
             raise Refusal(400, message, param="match")
         return found
 
