@@ -26,15 +26,17 @@ import torch
 import charloom
 import startup
 from charloom import verdict
+from charloom.compiled import address
 from charloom.model.config import ModelConfig
 from charloom.model.folder import Model
 from charloom.runtime.arrays import aligned, padded
 from charloom.runtime.batch import Batch, Stream
+from charloom.runtime.gates import call
 from charloom.runtime.generator import Generator
-from charloom.runtime.kernels import step
+from charloom.runtime.kernels import Kernels, step
 from charloom.runtime.options import SamplerConfig
-from charloom.runtime.packed import CODED, DEPTH, STRIDE, WIDE, Packed
-from charloom.runtime.products import PANEL, ROWS, VECTORS, WORD, multiply
+from charloom.runtime.packed import DEPTH, FORM_H, GATES, MULTIPLY, STRIDE
+from charloom.runtime.products import PANEL, ROWS, VECTORS, WORD
 from charloom.runtime.vectors import LANES
 from charloom.runtime.weights import PRECISIONS, Precision, fold
 from charloom.text.vocabulary import Vocabulary
@@ -214,20 +216,26 @@ def read_through(numbers: Any, repeat: int) -> Any:
 
 @jit  # type: ignore[untyped-decorator]
 def products(
-    repeat: int, coded: int, c: int, a: int, stride: int, w: int, rows: int, depth: int, panels: int
+    repeat: int, multiply: int, c: int, a: int, stride: int, w: int, rows: int, depth: int, panels: int
 ) -> None:
     """The recurrent products of so many steps, and nothing else."""
     for n in range(repeat):
         for i in range(panels):
             panel = w + WORD * depth * PANEL * (panels - 1 - i if n % 2 else i)
-            multiply(coded, c, PANEL, a, stride, panel, rows, depth, PANEL, w, w)
+            call(multiply, (c, PANEL, a, stride, panel, rows, depth, PANEL, w, w))
 
 
 @jit  # type: ignore[untyped-decorator]
-def steps(repeat: int, weights: Any, working: Any, ids: Any, state: Any, logits: Any, output: int) -> None:
+def tiles(multiply: int, c: int, a: int, w: int, many: int, few: int, width: int) -> None:
+    """Many tiles of rows, all at one place: stride 0."""
+    call(multiply, (c, 0, a, 0, w, many, few, width, w, w))
+
+
+@jit  # type: ignore[untyped-decorator]
+def steps(repeat: int, step: int, plan: int, ids: Any, output: int) -> None:
     """Whole steps, without the draws."""
     for n in range(repeat):
-        step(weights, working, ids, state, logits, 0, len(ids), output, n & 1)
+        call(step, (plan, ids.ctypes.data, 0, len(ids), output, n & 1))
 
 
 def where_time_goes(hidden: int, precision: Precision, rows: int) -> Row:
@@ -237,17 +245,16 @@ def where_time_goes(hidden: int, precision: Precision, rows: int) -> Row:
     whose operands all lie in the first cache (Gflop/s).
     """
     described, repeat = model(hidden), max(1, 2**22 // (rows * hidden**2))
-    generator, packed = (
-        Generator(described, precision),
-        Packed(fold(described.config, described.weights, precision)),
-    )
-    coded, depth, stride, wide = (int(packed.plan[place]) for place in (CODED, DEPTH, STRIDE, WIDE))
-    working = tuple(aligned((rows, width)) for width in (PANEL, wide, wide, stride, stride))
-    c, a, words = working[0].ctypes.data, working[4].ctypes.data, aligned((depth * 4 * wide,))
-    w, panels = words.ctypes.data, 4 * wide // PANEL
+    generator = Generator(described, precision)
+    wide = padded(hidden)
     state, logits = aligned((1, 2, rows, wide)), aligned((rows, padded(CHARACTERS)))
+    engine = Kernels(fold(described.config, described.weights, precision))
+    plan, _, _memory = engine._call(rows, state, logits)
+    depth, stride, multiply = (int(plan[place]) for place in (DEPTH, STRIDE, MULTIPLY))
+    words = aligned((depth * 4 * wide,))
+    c, a, w, panels = int(plan[GATES]), int(plan[FORM_H]), words.ctypes.data, 4 * wide // PANEL
     ids = np.random.default_rng(0).integers(0, CHARACTERS, rows).astype(np.int32)
-    fed = (packed.plan, packed.words), working, ids, state, logits
+    fed = address(step), plan.ctypes.data, ids
 
     drawing = filled(generator, rows)
     drawing.advance(repeat)  # room for so many ids
@@ -259,7 +266,7 @@ def where_time_goes(hidden: int, precision: Precision, rows: int) -> Row:
     def part(work: Callable[[], object]) -> float:
         return 1e6 * best(work) / rows / repeat
 
-    matrices = part(lambda: products(repeat, coded, c, a, stride, w, rows, depth, panels))
+    matrices = part(lambda: products(repeat, multiply, c, a, stride, w, rows, depth, panels))
     layer, whole = (part(lambda output=output: steps(repeat, *fed, output)) for output in (0, 1))  # type: ignore[misc]
     written = part(write)
     drawing.close()
@@ -270,10 +277,9 @@ def where_time_goes(hidden: int, precision: Precision, rows: int) -> Row:
             "GB/s",
         )
     else:
-        # many tiles of rows, all at one place: stride 0
         few, many, width = min(depth, 96), 200 * ROWS, VECTORS * LANES
-        seconds = best(lambda: multiply(coded, c, 0, a, 0, w, many, few, width, w, w))
-        operations = 8 if coded else 2
+        seconds = best(lambda: tiles(multiply, c, a, w, many, few, width))
+        operations = 2 if precision == "float32" else 8
         rate, unit = operations * depth * 4 * wide / matrices / 1e3, "Gflop/s"
         limit = operations * many * few * width / seconds / 1e9
     return {

@@ -7,6 +7,7 @@ numba alone would look at the function's own file only.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import tempfile
@@ -20,13 +21,15 @@ try:
     numba = import_module("numba")
     caching: Any = import_module("numba.core.caching")
     runtime: Any = import_module("numba.core.runtime")
+    callback: Any = import_module("numba.core.ccallback")
+    registry: Any = import_module("numba.core.registry")
 except ImportError:
     pass
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-COMPILES = numba is not None
-"""False where numba is missing: the plain functions then run as they are."""
+COMPILES = numba is not None and not numba.config.DISABLE_JIT
+"""False where numba is missing or NUMBA_DISABLE_JIT is set: the plain functions then run as they are."""
 
 on_compile: list[Callable[[], None]] = []
 """Called, each once, when something is about to be compiled for lack of a cached result (some seconds)."""
@@ -45,11 +48,22 @@ def compiled(function: Function, **options: Any) -> Function:
     if not COMPILES:
         return function
     dispatcher = numba.njit(nogil=True, error_model="numpy", **options)(function)
-    try:
-        dispatcher._cache = _Uncached() if cache_folder() is None else _Cache(function)
-    except Exception:  # numba's cache is no public interface: should it change, code still runs, uncached
-        dispatcher._cache = _Uncached()
+    dispatcher._cache = _cache(function)
     return cast(Function, dispatcher)
+
+
+@functools.cache
+def address(function: Callable[..., None]) -> int:
+    """Where the function, of integers alone, lies compiled: for compiled code, which calls it there."""
+    integers = [numba.types.int64] * function.__code__.co_argcount
+    made = callback.CFunc(function, (integers, numba.types.void), {}, {"error_model": "numpy"})
+    made._cache = _cache(function)
+    made.compile()
+    _called.append(made)
+    return int(made.address)
+
+
+_called: list[Any] = []  # their code must not go while the process lives
 
 
 def cache_folder() -> Path | None:
@@ -92,7 +106,11 @@ if COMPILES:
             self.name, self.folder, self.sources = function.__name__, cache_folder(), Path(file).parent
 
         def get_cache_path(self) -> str:
-            return str(self.folder)
+            # numba keys entries by their target, but names files by counting them: two targets that write at
+            # once would overwrite each other's
+            assert self.folder is not None
+            target = repr(registry.cpu_target.target_context.codegen().magic_tuple())
+            return str(self.folder / hashlib.sha256(target.encode()).hexdigest()[:16])
 
         def get_source_stamp(self) -> str:
             return _sources(self.sources)
@@ -121,6 +139,13 @@ if COMPILES:
             if found is None:
                 _announce()
             return found
+
+    def _cache(function: Callable[..., Any]) -> Any:
+        """The cache of a function's compiled code."""
+        try:
+            return _Uncached() if cache_folder() is None else _Cache(function)
+        except Exception:  # numba's cache is no public interface: should it change, code still runs, uncached
+            return _Uncached()
 
     class _Uncached(caching.NullCache):  # type: ignore[misc]
         """No cache, but still a word before each compilation."""

@@ -10,22 +10,11 @@ pytest.importorskip("numba")
 from charloom.runtime.arrays import aligned, padded
 from charloom.runtime.kernels import Kernels
 from charloom.runtime.twins import Twins
+from charloom.runtime.vectors import capabilities
 from charloom.runtime.weights import fold
+from engines import difference, read
 
 SHAPES = [(1, 24, 8), (2, 33, 0), (3, 48, 5), (1, 1, 3), (1, 130, 7)]  # layers, hidden, embedding
-
-
-def read(engine, model, ids, lengths):
-    random = np.random.default_rng(5)
-    config, vocabulary, rows = model.config, len(model.vocabulary), len(ids)
-    state = aligned((config.layers, config.parts, rows, padded(config.hidden)))
-    state[..., : config.hidden] = random.normal(size=config.state_shape(rows))
-    logits = np.full((rows, padded(vocabulary)), -np.inf, np.float32)
-    logits[:, :vocabulary] = random.normal(size=(rows, vocabulary))
-    scores = np.zeros((2, rows, ids.shape[1]), np.float32)
-    trace = np.zeros((rows, ids.shape[1], padded(vocabulary)), np.float32)
-    engine.read(ids, lengths, state, logits, scores, trace)
-    return state[..., : config.hidden], logits[:, :vocabulary], scores, trace[..., :vocabulary]
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
@@ -39,14 +28,38 @@ def test_kernels_equal_their_twins(
     make_model, cell, layers, hidden, embedding, precision, steps, tolerance
 ) -> None:
     model = make_model(cell, layers=layers, hidden=hidden, embedding=embedding)
-    network = fold(model.config, model.weights, precision)
-    random = np.random.default_rng(1)
-    ids = random.integers(0, len(model.vocabulary), (9, steps)).astype(np.int32)
-    lengths = np.minimum([11, 11, 10, 8, 8, 5, 2, 1, 1], steps)
-    found, expected = (read(engine(network), model, ids, lengths) for engine in (Kernels, Twins))
-    scale = np.abs(expected[1]).max()
-    for ours, plain in zip(found, expected, strict=True):
-        assert np.abs(ours - plain).max() <= tolerance * scale
+    assert difference(model, precision, 9, steps) <= tolerance
+
+
+@pytest.mark.parametrize(
+    ("cpu", "flags", "expected"),
+    [
+        ("sapphirerapids", "+avx2,+fma,+avx512f,+avx512bw,+avx512vnni,+avxvnni", (16, "vnni")),
+        ("skylake-avx512", "+avx2,+fma,+avx512f,+avx512bw,-avx512vnni", (16, "pairs")),
+        ("alderlake", "+avx2,+fma,-avx512f,+avxvnni", (8, "vnni")),
+        ("haswell", "+avx2,+fma", (8, "pairs")),
+        ("haswell", "", (4, "pairs")),
+        ("generic", "+avx2,+fma,+avx512f,-avx2,-avx512f", (4, "pairs")),
+        ("knl", "+avx2,+fma,+avx512f", (8, "pairs")),
+    ],
+)
+def test_vectors_follow_what_the_target_is_said_to_have(cpu, flags, expected) -> None:
+    assert capabilities("x86_64-unknown-linux-gnu", cpu, flags) == expected
+
+
+@pytest.mark.parametrize(
+    ("cpu", "flags", "expected"),
+    [
+        ("generic", "", "neon"),
+        ("cortex-a72", "+neon", "neon"),
+        ("cortex-a76", "+neon,+dotprod", "sdot"),
+        ("apple-m1", "", "sdot"),
+        ("neoverse-n1", "-dotprod", "neon"),
+    ],
+)
+def test_on_arm_too(cpu, flags, expected) -> None:
+    assert capabilities("aarch64-unknown-linux-gnu", cpu, flags) == (4, expected)
+    assert capabilities("arm64-apple-darwin", cpu, flags) == (4, expected)
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])

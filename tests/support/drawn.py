@@ -65,7 +65,7 @@ def _near(logits: Any, settings: SamplerConfig, counts: Any, history: Any, strea
         moved[sampler.TOP_P] = min(row[sampler.TOP_P] * factor, 1.0)
         moved[sampler.MIN_P] *= factor
         shaped = logits.astype(np.float32)
-        sampler.shape(shaped, moved, counts, history)
+        sampler.shape(shaped, moved, counts, history, np.empty(len(shaped), np.int64))
         if settings.temperature == 0:
             found.append(sampler.greedy(shaped))
             found += np.flatnonzero(shaped >= shaped.max() - 2 * TOLERANCE).tolist()

@@ -6,6 +6,7 @@ Addresses are of float32 numbers; `width` is how many, a multiple of 16.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -19,6 +20,7 @@ from charloom.runtime.vectors import (
     I64,
     INTEGERS,
     LANES,
+    OFFSET,
     VECTOR,
     Memory,
     Vector,
@@ -50,6 +52,41 @@ def _on_addresses(build: Build, result: Any, *kinds: Any) -> Any:
 def _sweep(builder: ir.IRBuilder, width: ir.Value) -> Any:
     """A loop over the beginnings of vectors."""
     return cgutils.for_range_slice(builder, I64(0), width, I64(LANES), intp=I64)
+
+
+@intrinsic
+def call(_typing: Any, where: Any, numbers: Any) -> Any:
+    """Call the function of integers at an address.
+
+    numba would compile a function that is called by its name again within each of those that call it.
+    """
+
+    def build(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> ir.Value:
+        given = [
+            context.cast(builder, builder.extract_value(arguments[1], k), kind, types.int64)
+            for k, kind in enumerate(numbers)
+        ]
+        function = ir.FunctionType(ir.VoidType(), [I64] * len(given))
+        builder.call(builder.inttoptr(arguments[0], function.as_pointer()), given)
+        return context.get_dummy_value()
+
+    return types.void(where, numbers), build
+
+
+@intrinsic
+def number(_typing: Any, address: Any, index: Any) -> Any:
+    """An int64 of an array at an address."""
+    return _on_addresses(partial(_load, I64), types.int64, *[types.int64] * 2)
+
+
+@intrinsic
+def id_at(_typing: Any, address: Any, index: Any) -> Any:
+    """An int32 of an array at an address."""
+    return _on_addresses(partial(_load, I32), types.int64, *[types.int64] * 2)
+
+
+def _load(kind: ir.Type, builder: ir.IRBuilder, address: Any, index: Any) -> ir.Value:
+    return builder.sext(Memory(builder, address, kind).read(index, kind).value, I64)
 
 
 @intrinsic
@@ -160,7 +197,7 @@ def softmax_weights(_typing: Any, weights: Any, logits: Any, added: Any, inverse
 
 @intrinsic
 def quantise(_typing: Any, codes: Any, numbers: Any, width: Any, depth: Any) -> Any:
-    """A row's 8-bit form: number = scale * (code - FINE - 1), scale = largest magnitude / FINE.
+    """A row's 8-bit form: number = scale * (code - OFFSET), scale = largest magnitude / FINE.
 
     From address `codes` on: `width` bytes, and in place of the word number `depth` the scale.
     """
@@ -177,7 +214,7 @@ def quantise(_typing: Any, codes: Any, numbers: Any, width: Any, depth: Any) -> 
         divisor = spread(builder, scale)
         with _sweep(builder, width) as (at, _):
             nearest = builder.fptosi((source.read(at) / divisor).rounded().value, INTEGERS)
-            code = builder.add(nearest, ir.Constant(INTEGERS, [FINE + 1] * LANES))
+            code = builder.add(nearest, ir.Constant(INTEGERS, [OFFSET] * LANES))
             result.put(at, builder.trunc(code, ir.VectorType(I8, LANES)))
         Memory(builder, codes).put(depth, scale)
 

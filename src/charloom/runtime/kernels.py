@@ -6,126 +6,143 @@ then the product with the output matrix, the sampler and the draw. `packed.py` s
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from charloom.compiled import compiled, jitable
+from charloom.compiled import address, compiled, jitable
 from charloom.runtime import sampler
 from charloom.runtime.arrays import Floats, Ids, Longs, aligned
 from charloom.runtime.automaton import Automaton
 from charloom.runtime.draw import uniform
 from charloom.runtime.gates import (
     add,
+    call,
     copy,
     gru_gates,
+    id_at,
     lstm_gates,
+    number,
     prefetch,
     quantise,
     rnn_gates,
     softmax_weights,
 )
+from charloom.runtime.options import SamplerConfig
 from charloom.runtime.packed import (
+    AFTER,
     BLOCKS,
     CELL,
     CODED,
     DEPTH,
+    FORM_H,
+    FORM_Y,
     FROM_HIDDEN,
     FROM_INPUT,
+    GATES,
     GRU,
     LAYER_0,
     LAYER_SIZE,
     LAYERS,
+    LOGITS,
     LSTM,
+    MULTIPLY,
     OUTPUTS,
+    ROWS,
     SCALES,
     START,
+    STATE,
+    STEP,
     STRIDE,
     SUMS,
+    TOTAL,
     VOCABULARY,
     WEIGHTS,
     WIDE,
+    WORDS,
     Packed,
 )
-from charloom.runtime.products import PANEL, ROWS, WORD, multiply
+from charloom.runtime.products import PANEL, WORD
+from charloom.runtime.products import ROWS as ROWS_OF_A_TILE
 from charloom.runtime.slots import CANDIDATE, ENDED_BY_EOS, ENDED_BY_MATCH, RUNNING, SEED, STREAM, Slots
 from charloom.runtime.vectors import LANES
 from charloom.runtime.weights import Folded
 
-BLOCK = 8 * ROWS
+BLOCK = 8 * ROWS_OF_A_TILE
 """Rows that go through a step together: what they read and write stays in the second cache with a panel."""
+
+PLAIN = SamplerConfig().row()
+"""Options under which nothing but temperature, the first of them, stands between the logits and the draw."""
+
+
+lean = partial(compiled, _nrt=False)
+"""For functions that allocate nothing: a third less code to compile."""
 
 
 @jitable
-def product(
-    weights: Any, matrix: Any, c: Any, c_stride: Any, a: Any, rows: Any, before: Any, width: Any
-) -> Any:
+def product(plan: Any, matrix: Any, c: Any, c_stride: Any, a: Any, rows: Any, before: Any, width: Any) -> Any:
     """C (rows, width) += A (rows, H) times that panel of the matrix whose place in the plan is given.
 
     `before` outputs lie in the panels before it; a is what `ready` gave.
     """
-    plan, words = weights
-    depth, base = plan[DEPTH], np.int64(words.ctypes.data)
-    w = base + WORD * (plan[matrix + WEIGHTS] + before * depth)
-    sums = base + WORD * (plan[matrix + SUMS] + before)
-    scales = base + WORD * (plan[matrix + SCALES] + before)
-    multiply(plan[CODED], c, c_stride, a, plan[STRIDE], w, rows, depth, width, sums, scales)
+    depth, base = number(plan, DEPTH), number(plan, WORDS)
+    w = base + WORD * (number(plan, matrix + WEIGHTS) + before * depth)
+    sums = base + WORD * (number(plan, matrix + SUMS) + before)
+    scales = base + WORD * (number(plan, matrix + SCALES) + before)
+    stride = number(plan, STRIDE)
+    call(number(plan, MULTIPLY), (c, c_stride, a, stride, w, rows, depth, width, sums, scales))
 
 
 @jitable
-def ready(plan: Any, form: Any, a: Any, rows: Any) -> Any:
-    """Rows (rows, Hp) at address a as products want them: themselves, or their codes in `form`."""
-    if not plan[CODED]:
+def ready(plan: Any, codes: Any, a: Any, rows: Any) -> Any:
+    """Rows (rows, Hp) at address a as products want them: themselves, or their codes at `codes`."""
+    if not number(plan, CODED):
         return a
-    codes = np.int64(form.ctypes.data)
+    stride, wide, depth = number(plan, STRIDE), number(plan, WIDE), number(plan, DEPTH)
     for b in range(rows):
-        quantise(codes + WORD * b * plan[STRIDE], a + WORD * b * plan[WIDE], plan[WIDE], plan[DEPTH])
+        quantise(codes + WORD * b * stride, a + WORD * b * wide, wide, depth)
     return codes
 
 
-@compiled
-def step(
-    weights: Any,
-    working: Any,
-    ids: Any,
-    state: Any,
-    logits: Any,
-    first: Any,
-    last: Any,
-    output: Any,
-    backwards: Any,
-) -> Any:
+def step(plan: int, ids: int, first: int, last: int, output: int, backwards: int) -> None:
     """Feed ids[first:last] to these rows: state and, where `output`, logits move on in place.
 
-    working: memory of `Kernels._working`. `backwards` runs through the weights from the end, so that of
-    weights larger than the cache the part used last is used first.
+    plan and ids are addresses. `backwards` runs through the weights from the end, so that of weights larger
+    than the cache the part used last is used first.
     """
-    plan, words = weights
-    gates, after, total, form_y, form_h = working
-    layers, wide, blocks, cell = plan[LAYERS], plan[WIDE], plan[BLOCKS], plan[CELL]
-    base, gate, new = np.int64(words.ctypes.data), np.int64(gates.ctypes.data), np.int64(after.ctypes.data)
-    unit, part = PANEL // blocks, WORD * wide * state.shape[2]
+    layers, wide = number(plan, LAYERS), number(plan, WIDE)
+    blocks, cell = number(plan, BLOCKS), number(plan, CELL)
+    base, gate, new, total = (
+        number(plan, WORDS),
+        number(plan, GATES),
+        number(plan, AFTER),
+        number(plan, TOTAL),
+    )
+    unit, part = PANEL // blocks, WORD * wide * number(plan, ROWS)
+    parts = 2 if cell == LSTM else 1
     panels, added = (wide + unit - 1) // unit, 3 if cell == GRU else blocks
     for begin in range(first, last, BLOCK):
         rows = min(BLOCK, last - begin)
-        y = np.int64(0)
+        y = 0
         for k in range(layers):
             layer = LAYER_0 + k * LAYER_SIZE
-            h = np.int64(state.ctypes.data) + part * state.shape[1] * k + WORD * wide * begin
-            read_h, read_y = ready(plan, form_h, h, rows), ready(plan, form_y, y, rows if k else 0)
+            h = number(plan, STATE) + part * parts * k + WORD * wide * begin
+            read_h = ready(plan, number(plan, FORM_H), h, rows)
+            read_y = ready(plan, number(plan, FORM_Y), y, rows if k else 0)
             for i in range(panels):
                 at = unit * (panels - 1 - i if backwards else i)
                 width = min(unit, wide - at)
-                start = base + WORD * (plan[layer + START] + blocks * at)
+                start = base + WORD * (number(plan, layer + START) + blocks * at)
                 further = -blocks * unit if backwards else blocks * unit  # where the next panel begins
                 for b in range(rows):
-                    row = blocks * wide * ids[begin + b] if k == 0 else 0
+                    row = blocks * wide * id_at(ids, begin + b) if k == 0 else 0
                     copy(gate + WORD * PANEL * b, start + WORD * row, blocks * width)
                     prefetch(start + WORD * (row + further), blocks * width)
                 if k:
-                    product(weights, layer + FROM_INPUT, gate, PANEL, read_y, rows, added * at, added * width)
+                    product(plan, layer + FROM_INPUT, gate, PANEL, read_y, rows, added * at, added * width)
                 target = gate + (WORD * width if cell == GRU else 0)
-                product(weights, layer + FROM_HIDDEN, target, PANEL, read_h, rows, added * at, added * width)
+                product(plan, layer + FROM_HIDDEN, target, PANEL, read_h, rows, added * at, added * width)
                 for b in range(rows):
                     own, place = gate + WORD * PANEL * b, WORD * (wide * b + at)
                     if cell == LSTM:
@@ -136,32 +153,17 @@ def step(
                         rnn_gates(own, new + place, width)
             copy(h, new, rows * wide)
             if k:
-                add(total.ctypes.data, y, h, rows * wide)
-            y = np.int64(total.ctypes.data) if k else h
+                add(total, y, h, rows * wide)
+            y = total if k else h
         if output:
-            outputs, place = plan[OUTPUTS], LAYER_0 + layers * LAYER_SIZE
-            target = np.int64(logits.ctypes.data) + WORD * outputs * begin
+            outputs, place = number(plan, OUTPUTS), LAYER_0 + layers * LAYER_SIZE
+            target = number(plan, LOGITS) + WORD * outputs * begin
             for b in range(rows):
-                copy(target + WORD * outputs * b, base + WORD * plan[place], outputs)
-            read_y = ready(plan, form_y, y, rows)
+                copy(target + WORD * outputs * b, base + WORD * number(plan, place), outputs)
+            read_y = ready(plan, number(plan, FORM_Y), y, rows)
             for at in range(0, outputs, PANEL):
                 width = min(PANEL, outputs - at)
-                product(weights, place + 1, target + WORD * at, outputs, read_y, rows, at, width)
-
-
-@jitable
-def is_plain(options: Any, place: Any) -> Any:
-    """Whether nothing but temperature stands between the logits and the draw."""
-    return (
-        place < 0
-        and options[sampler.TEMPERATURE] > 0
-        and options[sampler.TOP_K] == 0
-        and options[sampler.TOP_P] == 1
-        and options[sampler.MIN_P] == 0
-        and options[sampler.FREQUENCY] == 0
-        and options[sampler.PRESENCE] == 0
-        and options[sampler.NO_REPEAT] == 0
-    )
+                product(plan, place + 1, target + WORD * at, outputs, read_y, rows, at, width)
 
 
 @jitable
@@ -190,11 +192,13 @@ def pick(weights: Any, width: Any, vocabulary: Any, u: Any) -> Any:
     return chosen
 
 
-@compiled
+@lean
 def generate(
-    weights: Any,
-    working: Any,
-    state: Any,
+    plan: Any,
+    scratch: Any,
+    work: Any,
+    fed: Any,
+    plain: Any,
     logits: Any,
     added: Any,
     options: Any,
@@ -218,14 +222,12 @@ def generate(
     end: Any,
     steps: Any,
 ) -> Any:
-    """`Kernels.generate` on the arrays of Slots and Automaton."""
+    """`Kernels.generate` on the arrays of Slots and Automaton.
+
+    Where all rows are `plain`, `work` is None, and numba does not compile what the others need.
+    """
     width, vocabulary = logits.shape[1], counts.shape[1]
-    chances, masked = np.zeros(width + width // LANES + 1, np.float32), np.zeros(width, np.float32)
-    nothing = np.zeros(width, np.float32)
-    fed = np.zeros(end, np.int32)
-    plain = np.zeros(end, np.bool_)
-    for b in range(begin, end):
-        plain[b] = is_plain(options[b], place[b])
+    chances, masked, nothing = scratch[0], scratch[1], scratch[2]
     for s in range(steps):
         idle = 0
         for b in range(begin, end):
@@ -240,17 +242,18 @@ def generate(
                     trace[b, count[b], j] = logits[b, j]
             u = uniform(keys[b, SEED], keys[b, STREAM], t[b], keys[b, CANDIDATE])
             row = WORD * width * b
+            k = 0
             if plain[b]:
                 inverse = np.float32(1 / options[b, sampler.TEMPERATURE])
                 source, shift = logits.ctypes.data + row, added.ctypes.data + row
                 softmax_weights(chances.ctypes.data, source, shift, inverse, width)
                 k = pick(chances, width, vocabulary, u)
-            else:
+            elif work is not None:
                 for j in range(width):
                     masked[j] = logits[b, j] + added[b, j]
                 if place[b] >= 0:
                     sampler.keep_matching(masked, follow, distance, place[b], remaining[b])
-                sampler.shape(masked[:vocabulary], options[b], counts[b], history[b, : used[b]])
+                sampler.shape(masked[:vocabulary], options[b], counts[b], history[b, : used[b]], work)
                 if options[b, sampler.TEMPERATURE] == 0:
                     k = sampler.greedy(masked[:vocabulary])
                 else:
@@ -273,18 +276,17 @@ def generate(
                     ended[b] = ENDED_BY_MATCH
             if k == eos:
                 ended[b] = ENDED_BY_EOS
-        step(weights, working, fed, state, logits, begin, end, np.int64(1), t[begin] & 1)
+        call(plan[STEP], (plan.ctypes.data, fed.ctypes.data, begin, end, 1, t[begin] & 1))
 
 
-@compiled
+@lean
 def read(
-    weights: Any, working: Any, ids: Any, lengths: Any, state: Any, logits: Any, scores: Any, trace: Any
+    plan: Any, scratch: Any, fed: Any, ids: Any, lengths: Any, logits: Any, scores: Any, trace: Any
 ) -> Any:
     """`Kernels.read`."""
     rows, longest = ids.shape
-    width, vocabulary = logits.shape[1], weights[0][VOCABULARY]
-    chances = np.zeros(width + width // LANES + 1, np.float32)
-    nothing, fed = np.zeros(width, np.float32), np.zeros(rows, np.int32)
+    width, vocabulary = logits.shape[1], plan[VOCABULARY]
+    chances, nothing = scratch[0], scratch[2]
     one = np.float32(1)
     for t in range(longest):
         while lengths[rows - 1] <= t:
@@ -303,7 +305,7 @@ def read(
                 scores[0, b, t] = logits[b, fed[b]] - top - normal
                 scores[1, b, t] = normal - expected / total
         needed = scores.shape[2] > 0 or trace.shape[1] > 0 or lengths[rows - 1] == t + 1
-        step(weights, working, fed, state, logits, np.int64(0), rows, np.int64(needed), t & 1)
+        call(plan[STEP], (plan.ctypes.data, fed.ctypes.data, 0, rows, needed, t & 1))
         if trace.shape[1]:
             for b in range(rows):
                 for j in range(width):
@@ -314,20 +316,31 @@ class Kernels:
     """The compiled engine; the arguments of its methods are told in `charloom.runtime.twins.Twins`."""
 
     def __init__(self, network: Folded) -> None:
-        packed = Packed(network)
-        self._weights = packed.plan, packed.words
+        self._packed = Packed(network)
 
-    def _working(self, rows: int) -> tuple[Floats, ...]:
-        """Memory of a call: a panel of gates, h after the step, the sum of layers, both as codes."""
-        wide, stride = int(self._weights[0][WIDE]), int(self._weights[0][STRIDE])
-        return tuple(aligned((min(rows, BLOCK), width)) for width in (PANEL, wide, wide, stride, stride))
+    def _call(self, rows: int, state: Floats, logits: Floats) -> tuple[Longs, Floats, list[Floats]]:
+        """The plan of a call on so many rows, memory for the sampler, and what the plan has addresses of."""
+        plan = self._packed.plan.copy()
+        wide, stride = int(plan[WIDE]), int(plan[STRIDE])
+        memory = [aligned((min(rows, BLOCK), width)) for width in (PANEL, wide, wide, stride, stride)]
+        plan[STEP] = address(step)
+        plan[GATES : FORM_H + 1] = [each.ctypes.data for each in memory]
+        plan[STATE], plan[ROWS], plan[LOGITS] = state.ctypes.data, state.shape[2], logits.ctypes.data
+        width = logits.shape[1]
+        return plan, np.zeros((3, width + width // LANES + 1), np.float32), memory
 
     def generate(self, slots: Slots, automaton: Automaton, eos: int, rows: range, steps: int) -> None:
         """Draw and feed back up to `steps` ids in each of these rows of slots."""
+        plan, scratch, _memory = self._call(len(rows), slots.state, slots.logits)
+        plain = (
+            (slots.options[:, 1:] == PLAIN[1:]).all(axis=1) & (slots.options[:, 0] > 0) & (slots.place < 0)
+        )
         generate(
-            self._weights,
-            self._working(len(rows)),
-            slots.state,
+            plan,
+            scratch,
+            None if plain[rows.start : rows.stop].all() else np.empty(slots.counts.shape[1], np.int64),
+            np.zeros(rows.stop, np.int32),
+            plain,
             slots.logits,
             slots.added,
             slots.options,
@@ -356,4 +369,5 @@ class Kernels:
         self, ids: Ids, lengths: Longs, state: Floats, logits: Floats, scores: Floats, trace: Floats
     ) -> None:
         """Feed each row's ids (B, T), the first `lengths` of them, longest rows first."""
-        read(self._weights, self._working(len(ids)), ids, lengths, state, logits, scores, trace)
+        plan, scratch, _memory = self._call(len(ids), state, logits)
+        read(plan, scratch, np.zeros(len(ids), np.int32), ids, lengths, logits, scores, trace)

@@ -11,17 +11,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from charloom.runtime.arrays import FINE, Ids, Longs, aligned, padded
-from charloom.runtime.products import PANEL
-from charloom.runtime.vectors import DOTS
+from charloom.compiled import address
+from charloom.runtime.arrays import Ids, Longs, aligned, padded
+from charloom.runtime.products import PANEL, multiply_codes, multiply_floats
+from charloom.runtime.vectors import OFFSET
 from charloom.runtime.weights import Folded, Layer, Matrix, Quantised
 
 LSTM, GRU, RNN = range(3)
 CELLS = ("lstm", "gru", "rnn")
 
-CELL, LAYERS, WIDE, BLOCKS, VOCABULARY, OUTPUTS, CODED, DEPTH, STRIDE, LAYER_0 = range(10)
+CELL, LAYERS, WIDE, BLOCKS, VOCABULARY, OUTPUTS, CODED, DEPTH, STRIDE, MULTIPLY, WORDS = range(11)
 """Places in the plan: sizes Hp, V, Vp; how many gates a unit has; whether weights are 8-bit codes; the words
-of a row that meet the weights, and those from one such row to the next."""
+of a row that meet the weights, and those from one such row to the next; the addresses of the compiled product
+with the weights and of `words`."""
+
+STEP, GATES, AFTER, TOTAL, FORM_Y, FORM_H, STATE, ROWS, LOGITS, LAYER_0 = range(11, 21)
+"""Places that each call fills: the addresses of the compiled step, a panel of gates, h after the step, the
+sum of layers, both as codes, and the state; the state's rows; the address of the logits."""
 
 START, FROM_INPUT, FROM_HIDDEN, LAYER_SIZE = 0, 1, 4, 7
 """Places of a layer, from LAYER_0 + layer * LAYER_SIZE; the output's bias and matrix follow the last."""
@@ -32,12 +38,9 @@ WEIGHTS, SUMS, SCALES = range(3)
 GROUP = 4
 """Neighbouring k whose codes share a word."""
 
-GATES = {"lstm": (0, 1, 2, 3), "gru": (2, 0, 1), "rnn": (0,)}
+ORDER = {"lstm": (0, 1, 2, 3), "gru": (2, 0, 1), "rnn": (0,)}
 """Order of the input's products. Those of GRU's hidden stay r z n and lie one gate further on, so that in
 [nx | r | z | nh] only what may be added meets."""
-
-OFFSET = FINE + 1
-"""Codes of rows are made unsigned by it: what the dot-product instruction wants."""
 
 
 class Packed:
@@ -45,13 +48,15 @@ class Packed:
 
     def __init__(self, network: Folded) -> None:
         config, self._parts, self._size = network.config, list[Ids](), 0
-        wide, gates = padded(config.hidden), GATES[config.cell]
+        wide, gates = padded(config.hidden), ORDER[config.cell]
         blocks = 4 if config.cell == "gru" else config.gates
-        coded = DOTS and isinstance(network.output, Quantised)
+        coded = isinstance(network.output, Quantised)
         plan = [CELLS.index(config.cell), config.layers, wide, blocks]
         plan += [network.vocabulary, padded(network.vocabulary), coded]
         # behind a row's codes stands its scale, and rows begin at cache lines
         plan += [-(-config.hidden // GROUP), padded(wide // GROUP + 1)] if coded else [config.hidden, wide]
+        plan += [address(multiply_codes if coded else multiply_floats)]
+        plan += [0] * (LAYER_0 - len(plan))
         unit = PANEL // blocks
         for layer in network.layers:
             plan.append(self._add(_start(layer, gates, unit)))
@@ -67,6 +72,7 @@ class Packed:
         for part in self._parts:
             self.words[at : at + len(part)] = part
             at += padded(len(part))
+        self.plan[WORDS] = self.words.ctypes.data
 
     def _add(self, array: npt.NDArray[Any]) -> int:
         """Append, from a cache line on, and tell where."""
@@ -77,8 +83,6 @@ class Packed:
 
     def _matrix(self, matrix: Matrix, order: tuple[int, ...], unit: int) -> list[int]:
         """Pack a matrix (blocks * size, K), its blocks in that order, `unit` of each a panel."""
-        if isinstance(matrix, Quantised) and not DOTS:
-            matrix = matrix.codes * matrix.scale[:, None]
         if not isinstance(matrix, Quantised):
             return [self._weights(_panels(matrix, order, unit)), 0, 0]
         codes = np.pad(matrix.codes, ((0, 0), (0, -matrix.codes.shape[1] % GROUP)))

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 
-from charloom.compiled import compiled
+from charloom.compiled import jitable
 from charloom.runtime.vectors import (
-    DOTS,
     F32,
     I32,
     I64,
@@ -25,7 +25,9 @@ from charloom.runtime.vectors import (
     Memory,
     Vector,
     cgutils,
+    halves,
     intrinsic,
+    plus_dots,
     spread,
 )
 
@@ -45,7 +47,7 @@ SHAPES += [(1, vectors) for vectors in range(1, LINE + 1)]
 @intrinsic
 def tile(
     _typing: Any,
-    coded: Any,
+    kind: Any,
     rows: Any,
     vectors: Any,
     c: Any,
@@ -60,26 +62,24 @@ def tile(
 ) -> Any:
     """C[r, n] += sum over k < depth of A[r, k] W[k, n], in one of SHAPES; addresses, and strides in words.
 
-    `coded` says that the words are codes. A's are unsigned, and the row's scale follows the last. Of each
-    output, sums[n] is the integer to start from (what undoes the offset of A's codes), scales[n] its scale.
+    The type of `kind` is that of the weights. Codes of A have OFFSET added, and the row's scale follows the
+    last. Of each output, sums[n] is the integer to start from (what undoes OFFSET), scales[n] its scale.
     """
 
     def build(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> ir.Value:
-        coded, rows, vectors, *operands = arguments
+        _, rows, vectors, *operands = arguments
         end = builder.append_basic_block()
-        shape = builder.add(builder.mul(rows, I64(2 * LINE)), builder.add(vectors, vectors))
-        chosen = builder.switch(builder.add(shape, coded), end)
-        for of_codes in (False, True)[: 1 + DOTS]:
-            for height, width in SHAPES:
-                arm = builder.append_basic_block()
-                chosen.add_case(I64(2 * LINE * height + 2 * width + of_codes), arm)
-                builder.position_at_end(arm)
-                _multiply_add(builder, of_codes, height, width, *operands)
-                builder.branch(end)
+        chosen = builder.switch(builder.add(builder.mul(rows, I64(LINE + 1)), vectors), end)
+        for height, width in SHAPES:
+            arm = builder.append_basic_block()
+            chosen.add_case(I64((LINE + 1) * height + width), arm)
+            builder.position_at_end(arm)
+            _multiply_add(builder, kind == types.int8, height, width, *operands)
+            builder.branch(end)
         builder.position_at_end(end)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 12), build
+    return types.void(kind, *[types.int64] * 11), build
 
 
 def _multiply_add(
@@ -111,12 +111,17 @@ def _multiply_add(
     with cgutils.for_range(builder, depth, intp=I64) as loop:
         at = builder.mul(loop.index, w_stride)
         line = [weights.read(builder.add(at, column), INTEGERS if coded else VECTOR) for column in columns]
+        codes = [halves(builder, column, signed=True) for column in line] if coded else []
         for r in range(rows):
             word = spread(builder, inputs[r].read(loop.index, I32 if coded else F32).value)
-            for total, column in zip(totals[r * vectors :], line, strict=False):
-                so_far = Vector(builder, builder.load(total))
-                more = so_far.plus_dots(word, column) if coded else so_far.plus_product(word, column)
-                builder.store(more.value, total)
+            code = halves(builder, word, signed=False) if coded else ()
+            for j, total in enumerate(totals[r * vectors : (r + 1) * vectors]):
+                before = builder.load(total)
+                if coded:
+                    after = plus_dots(builder, before, code, codes[j])
+                else:
+                    after = Vector(builder, before).plus_product(word, line[j]).value
+                builder.store(after, total)
     for n, (place, total) in enumerate(zip(places, totals, strict=True)):
         result = Vector(builder, builder.load(total))
         if coded:
@@ -127,9 +132,9 @@ def _multiply_add(
         outputs.write(place, result)
 
 
-@compiled
+@jitable
 def multiply(
-    coded: int,
+    kind: Any,
     c: int,
     c_stride: int,
     a: int,
@@ -150,6 +155,38 @@ def multiply(
             high = ROWS if rows - b >= ROWS else 2 if rows - b >= 2 else 1
             target, source = c + WORD * b * c_stride + at, a + WORD * b * a_stride
             mine, scale = sums + at, scales + at
-            tile(coded, high, vectors, target, c_stride, source, a_stride, w + at, width, depth, mine, scale)
+            tile(kind, high, vectors, target, c_stride, source, a_stride, w + at, width, depth, mine, scale)
             b += high
         column += vectors * LANES
+
+
+def multiply_floats(
+    c: int,
+    stride: int,
+    a: int,
+    a_stride: int,
+    w: int,
+    rows: int,
+    depth: int,
+    width: int,
+    sums: int,
+    scales: int,
+) -> None:
+    """`multiply` of float32 weights."""
+    multiply(np.float32(0), c, stride, a, a_stride, w, rows, depth, width, sums, scales)
+
+
+def multiply_codes(
+    c: int,
+    stride: int,
+    a: int,
+    a_stride: int,
+    w: int,
+    rows: int,
+    depth: int,
+    width: int,
+    sums: int,
+    scales: int,
+) -> None:
+    """`multiply` of 8-bit codes."""
+    multiply(np.int8(0), c, stride, a, a_stride, w, rows, depth, width, sums, scales)

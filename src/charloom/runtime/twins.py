@@ -100,7 +100,8 @@ class Twins:
         if place >= 0:
             sampler.keep_matching(logits, automaton.follow, automaton.distance, place, int(slots.left[b]))
         used = slots.used[b]
-        sampler.shape(logits, slots.options[b], slots.counts[b], slots.history[b, :used])
+        work = np.empty(vocabulary, np.int64)
+        sampler.shape(logits, slots.options[b], slots.counts[b], slots.history[b, :used], work)
         if slots.options[b, sampler.TEMPERATURE] == 0:
             drawn = sampler.greedy(logits)
         else:

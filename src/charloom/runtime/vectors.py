@@ -1,30 +1,52 @@
 """Explicit vectors inside compiled code: products in a fixed order of summation, gates, exponentials.
 
 Each intrinsic takes addresses (integers) and builds LLVM instructions on vectors as wide as a register of
-this processor. An output is one chain of fused multiply-adds in the order of k, whatever the tile, so
-that a row's result has the same bits in every batch, on every width of vector.
+the processor that numba compiles for. An output is one chain of multiply-adds in the order of k, whatever
+the tile, so that a row's result has the same bits in every batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import core, extending
 
 cgutils: Any = core.cgutils  # numba's own types do not cover what intrinsics are
 intrinsic: Callable[[Callable[..., Any]], Any] = extending.intrinsic
 
-FEATURES = llvm.get_host_cpu_features()
-LANES = 16 if FEATURES.get("avx512f") else 8 if FEATURES.get("avx2") and FEATURES.get("fma") else 4
-"""Numbers in a register: AVX-512, AVX2, NEON (and the rest)."""
+Dots = Literal["vnni", "sdot", "neon", "pairs"]
 
-DOTS = (LANES == 16 and FEATURES.get("avx512vnni", False)) or (LANES == 8 and FEATURES.get("avxvnni", False))
-"""Whether there is an instruction for dot products of four 8-bit pairs (VNNI)."""
 
-I8, I32, I64, F32 = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
+def capabilities(triple: str, cpu: str, flags: str) -> tuple[int, Dots]:
+    """LANES and DOTS for a target as numba names it; `flags` is LLVM's list, such as "+avx2,-avx512f".
+
+    A processor may have more than its flags say, never less: what is not named is not used.
+    """
+    has = {flag[1:]: flag[0] == "+" for flag in flags.split(",") if flag}.get
+    if triple.startswith(("aarch64", "arm64")):
+        # LLVM reads few flags on ARM; these families have had the instruction from the first
+        known = has("dotprod", cpu.startswith(("apple-m", "neoverse-")))
+        return 4, "sdot" if known else "neon"
+    lanes = 16 if has("avx512f") and has("avx512bw") else 8 if has("avx2") and has("fma") else 4
+    vnni = {16: has("avx512vnni"), 8: has("avxvnni")}.get(lanes)
+    return lanes, "vnni" if vnni else "pairs"
+
+
+LANES, DOTS = capabilities(*core.registry.cpu_target.target_context.codegen().magic_tuple())
+"""Numbers in a register (AVX-512: 16, AVX2: 8, NEON and the rest: 4), and how four products of 8-bit codes
+are summed: by one instruction (VNNI, sdot), by NEON's products of pairs, or as pairs of 16 bits, for which
+every x86 processor has an instruction that LLVM finds by itself.
+
+They follow numba's target, which is this processor unless NUMBA_CPU_NAME and NUMBA_CPU_FEATURES say
+otherwise. numba's cache is keyed by the same target, so that compiled code never meets another width.
+"""
+
+OFFSET = 0 if DOTS in ("sdot", "neon") else 128
+"""Added to the codes of a row: VNNI takes them unsigned and the weights signed, NEON both signed."""
+
+I8, I16, I32, I64, F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
 VECTOR, INTEGERS = ir.VectorType(F32, LANES), ir.VectorType(I32, LANES)
 
 
@@ -64,23 +86,19 @@ class Vector:
         return self._of(self.builder.fneg(self.value))
 
     def times_plus(self, factor: Vector | float, summand: Vector | float) -> Vector:
-        """Self * factor + summand, rounded once."""
-        return self._call("fma", self._lift(factor), self._lift(summand))
+        """Self * factor + summand, rounded once where the processor can."""
+        return self._call("fmuladd", self._lift(factor), self._lift(summand))
 
     def plus_product(self, a: Vector, b: Vector) -> Vector:
-        """Self + a * b, rounded once."""
+        """Self + a * b, rounded as `times_plus`."""
         return a.times_plus(b, self)
 
-    def plus_dots(self, a: Vector, b: Vector) -> Vector:
-        """Self (integers) + in each lane the four products of a's bytes, unsigned, with b's, signed."""
-        kind = ir.FunctionType(INTEGERS, [INTEGERS] * 3)
-        name = f"llvm.x86.avx512.vpdpbusd.{32 * LANES}"
-        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
-        return self._of(self.builder.call(function, [self.value, a.value, b.value]))
-
     def rounded(self) -> Vector:
-        """The nearest whole numbers, halves to the even one."""
-        return self._call("nearbyint")
+        """The nearest whole numbers, halves to the even one; for magnitudes below 2^22.
+
+        Where numbers are 1 apart, an addition rounds: older processors have no instruction for it.
+        """
+        return self + 1.5 * 2**23 - 1.5 * 2**23
 
     def at_most(self, other: Vector | float) -> Vector:
         """The smaller, lane by lane."""
@@ -143,6 +161,63 @@ def _function(builder: ir.IRBuilder, name: str, kind: ir.Type, arguments: int) -
     return cgutils.get_or_insert_function(
         builder.module, ir.FunctionType(kind, [kind] * arguments), f"llvm.{name}.{suffix}"
     )
+
+
+def halves(builder: ir.IRBuilder, words: Vector, *, signed: bool) -> tuple[ir.Value, ...]:
+    """Words of four 8-bit codes as `plus_dots` takes them: whole, or codes 0 and 2, and codes 1 and 3."""
+    if DOTS != "pairs":
+        return (words.value,)
+    pairs = builder.bitcast(words.value, ir.VectorType(I16, 2 * LANES))
+    eight = ir.Constant(pairs.type, [8] * 2 * LANES)
+    shift = builder.ashr if signed else builder.lshr
+    return shift(builder.shl(pairs, eight), eight), shift(pairs, eight)
+
+
+def plus_dots(
+    builder: ir.IRBuilder, total: ir.Value, a: tuple[ir.Value, ...], w: tuple[ir.Value, ...]
+) -> ir.Value:
+    """Add to each lane of `total`, integers, four products of a's codes with w's; both are from `halves`."""
+    if DOTS in ("vnni", "sdot"):
+        name = f"llvm.x86.avx512.vpdpbusd.{32 * LANES}"
+        kind = INTEGERS
+        if DOTS == "sdot":
+            name, kind = "llvm.aarch64.neon.sdot.v4i32.v16i8", ir.VectorType(I8, 4 * LANES)
+        dot = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(INTEGERS, [INTEGERS, kind, kind]), name
+        )
+        return builder.call(dot, [total, builder.bitcast(a[0], kind), builder.bitcast(w[0], kind)])
+    if DOTS == "pairs":
+        for x, y in zip(a, w, strict=True):
+            total = builder.add(total, _sums_of_pairs(builder, _products(builder, x, y, I32)))
+        return total
+    kind = ir.VectorType(I8, 4 * LANES)
+    # two products of numbers up to 127 fit into 16 bits
+    products = _products(builder, builder.bitcast(a[0], kind), builder.bitcast(w[0], kind), I16)
+    pairs = _sums_of_pairs(builder, products)
+    join = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(INTEGERS, [pairs.type]), "llvm.aarch64.neon.saddlp.v4i32.v8i16"
+    )
+    return builder.add(total, builder.call(join, [pairs]))
+
+
+def _products(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, number: ir.Type) -> ir.Value:
+    """Products of signed integers, made in the wider type `number`."""
+    wide = ir.VectorType(number, a.type.count)
+    return builder.mul(builder.sext(a, wide), builder.sext(b, wide))
+
+
+def _sums_of_pairs(builder: ir.IRBuilder, numbers: ir.Value) -> ir.Value:
+    """Each even lane with the odd one after it."""
+    count = numbers.type.count // 2
+    even, odd = (
+        builder.shuffle_vector(
+            numbers,
+            ir.Constant(numbers.type, ir.Undefined),
+            ir.Constant(ir.VectorType(I32, count), [2 * k + first for k in range(count)]),
+        )
+        for first in range(2)
+    )
+    return builder.add(even, odd)
 
 
 class Memory:
