@@ -12,6 +12,7 @@ import difflib
 import json
 import re
 import tomllib
+import urllib.parse
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -33,6 +34,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "serve": ServeConfig,
 }
 ENVIRONMENT = "CHARLOOM_"
+QUOTED = "quoted:"
 SAMPLE_KEYS = ("temperature", "top_k", "top_p", "length")  # what a model folder keeps as its defaults
 
 BUDGETS = ("minutes", "epochs", "steps")
@@ -137,13 +139,13 @@ def write(settings: Settings, resolved: Mapping[str, Any], reasons: Mapping[str,
         for key, value in values.items():
             reason = reasons.get(f"{section}.{key}", "")
             lines.append(f"{key} = {_toml(value)}" + (f"  # {reason}" if reason else ""))
-    return ("\n".join(lines) + "\n").encode("utf-8", "surrogatepass")
+    return ("\n".join(lines) + "\n").encode("utf-8")
 
 
 def reasons(file: Path) -> dict[str, str]:
     """Those that stand in a file which `write` made, by `section.key`."""
     found, section = {}, ""
-    for line in file.read_bytes().decode("utf-8", "surrogatepass").split("\n"):
+    for line in file.read_text("utf-8").split("\n"):
         if header := re.fullmatch(r"\[(\w+)\]", line):
             section = header[1]
         elif entry := re.fullmatch(r"(\w+) = (.+)", line):
@@ -171,11 +173,12 @@ def section_of(key: str) -> str:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_bytes().decode("utf-8-sig", "surrogatepass"))
+        found: dict[str, Any] = _unquoted(tomllib.loads(file.read_bytes().decode("utf-8-sig")))
     except OSError as error:
         raise UsageError(f"{file}: cannot be read ({error.strerror or error})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{file}: not valid TOML ({error})") from error
+    return found
 
 
 def _take(
@@ -252,4 +255,28 @@ def _fractions(value: Any) -> tuple[float, ...]:
 
 def _toml(value: Any) -> str:
     """JSON's scalars, strings and arrays are TOML's, but for one control character."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return json.dumps(_quoted(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _quoted(value: Any) -> Any:
+    """What TOML cannot hold, such as file names that are not UTF-8, as `quoted:` and its bytes as %XX."""
+    if isinstance(value, list | tuple):
+        return [_quoted(item) for item in value]
+    if isinstance(value, str) and (value.startswith(QUOTED) or not _is_unicode(value)):
+        return QUOTED + urllib.parse.quote(value, errors="surrogatepass")
+    return value
+
+
+def _unquoted(value: Any) -> Any:
+    """The inverse of `_quoted`, in all that a file holds."""
+    if isinstance(value, dict):
+        return {key: _unquoted(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_unquoted(item) for item in value]
+    if isinstance(value, str) and value.startswith(QUOTED):
+        return urllib.parse.unquote(value.removeprefix(QUOTED), errors="surrogatepass")
+    return value
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)

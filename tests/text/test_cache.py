@@ -6,12 +6,14 @@ import json
 import os
 import shutil
 import stat
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from charloom.text import cache
 from charloom.text.config import Progress
 from charloom.text.corpus import FORMAT, KEYS, DataConfig, prepare
 from charloom.text.vocabulary import Vocabulary
@@ -23,6 +25,25 @@ def written(folder: Path, text: str | bytes, name: str = "book.txt") -> Path:
     path = folder / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
     return path
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no passwd")
+def test_a_user_without_a_home_folder_has_a_temporary_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pwd
+
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for name in ("CHARLOOM_CACHE", "HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    folder = cache.folder("corpora")
+    assert folder.is_dir()
+    assert folder.is_absolute()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_cache_is_used_and_keyed_by_content(tmp_path: Path) -> None:

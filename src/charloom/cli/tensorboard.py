@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from charloom import api
-from charloom.errors import MissingExtraError
+from charloom.errors import MissingExtraError, UsageError
 from charloom.training import events as happened
 
 FOLDER = "tensorboard"
@@ -22,9 +22,14 @@ def require() -> None:
 
 
 class Board:
-    """Writes into the run's folder `tensorboard`."""
+    """Writes into the run's folder `tensorboard`. Raises UsageError where the library cannot."""
 
     def __init__(self, run: Path) -> None:
+        try:
+            str(run).encode("utf-8")
+        except UnicodeEncodeError as error:
+            told = "--tensorboard needs a folder whose name is UTF-8; choose another --out"
+            raise UsageError(f"{run}: {told}") from error
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
         self._writer = EventFileWriter(str(run / FOLDER))

@@ -98,7 +98,7 @@ def create(
     }
     replace_file(folder / "vocab.json", to_json(vocabulary.to_json()))
     replace_file(folder / "generation.json", to_json(dict(sampling)))
-    replace_file(folder / "README.md", card.encode("utf-8", "surrogatepass"))
+    replace_file(folder / "README.md", card.encode("utf-8", "backslashreplace"))
     replace_file(folder / "config.json", to_json(described))
 
 

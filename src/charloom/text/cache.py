@@ -13,15 +13,18 @@ import platformdirs
 
 
 def folder(name: str) -> Path:
-    """The cache's sub-folder `name`, made if need be; where that cannot be written, one that ends with us."""
-    path = (
-        Path(os.environ.get("CHARLOOM_CACHE") or platformdirs.user_cache_dir("charloom", appauthor=False))
-        / name
-    )
+    """Return the cache's sub-folder `name`, made if need be.
+
+    It is a temporary one where the cache cannot be written, or has no place: a user without a home folder.
+    """
     try:
+        named = os.environ.get("CHARLOOM_CACHE")
+        path = Path(named or platformdirs.user_cache_path("charloom", appauthor=False)) / name
+        if not named and not path.is_absolute():
+            raise RuntimeError("no home folder")
         path.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path).close()
-    except OSError:
+    except (OSError, RuntimeError):
         path = _temporary() / name
         path.mkdir(parents=True, exist_ok=True)
     return path

@@ -9,6 +9,7 @@ import hashlib
 import io
 import lzma
 import os
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -233,7 +234,7 @@ def _folder(folder: Path) -> Collection:
             skipped.append((source.label, reason))
     if not texts:
         raise DataError(f"{folder}: no text file lies in this folder")
-    return Collection(folder.resolve().name, tuple(texts), tuple(skipped))
+    return Collection(_readable(folder.resolve().name), tuple(texts), tuple(skipped))
 
 
 def _files(folder: Path) -> Iterable[Path]:
@@ -264,7 +265,12 @@ def _no_text(source: Source) -> str:
 
 
 def _stem(path: Path) -> str:
-    return path.name.split(".")[0] or path.name.strip(".")
+    return _readable(path.name.split(".")[0] or path.name.strip("."))
+
+
+def _readable(name: str) -> str:
+    """A name without what stands for bytes that are not UTF-8, which other programs refuse."""
+    return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", name)
 
 
 class _Zstandard(io.RawIOBase):
