@@ -274,9 +274,46 @@ def test_texts_that_cannot_be_learned(tmp_path: Path, text: bytes, message: str)
         prepare([written(tmp_path, text)])
 
 
-def test_few_documents_leave_nothing_for_validation(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fractions", [(90, 5, 5), (1, 49, 50), (95, 5, 0)], ids=str)
+def test_of_a_few_documents_each_part_gets_one(tmp_path: Path, fractions: tuple[float, ...]) -> None:
+    """Whatever their hashes are; the same in any order, and what repeats lies in one part."""
+    data = DataConfig(text=("1",), fractions=fractions)  # type: ignore[arg-type]
+    wanted = sum(map(bool, fractions))
+    for number in range(12):
+        for rows in (wanted, 30):
+            different = rows if rows == wanted else rows - 1
+            lines = [f"{row % 3},{number} {row % different}\n" for row in range(rows)]
+            corpus = prepare([written(tmp_path, "".join(lines), "t.csv")], data)
+            texts = [set(part.texts()) for part in parts(corpus)]
+            assert [bool(each) for each in texts] == [bool(share) for share in fractions]
+            assert not texts[0] & texts[1] | texts[0] & texts[2] | texts[1] & texts[2]
+            other = prepare([written(tmp_path, "".join(reversed(lines)), "t.csv")], data)
+            assert [set(part.texts()) for part in parts(other)] == texts
+    sizes = [len(each) for each in texts]
+    assert max(abs(size - share * 0.29) for size, share in zip(sizes, fractions, strict=True)) < 2
+
+
+def test_documents_beside_a_validation_file_are_tested_too(tmp_path: Path) -> None:
+    held = written(tmp_path, "three", "held.txt")
+    data = DataConfig(documents="line", validation=str(held))
+    corpus = prepare([written(tmp_path, "one\ntwo\n")], data)
+    assert [len(list(part.texts())) for part in parts(corpus)] == [1, 1, 1]
+
+
+def test_enough_documents_are_split_by_hash_alone(tmp_path: Path) -> None:
+    """More of them leave those that were there before in their parts."""
+    names = [f"name {i}" for i in range(300)]
+    few, more = (
+        prepare([written(tmp_path, "\n".join(names[:count]))], DataConfig(documents="line"))
+        for count in (200, 300)
+    )
+    for part, other in zip(parts(few), parts(more), strict=True):
+        assert set(part.texts()) <= set(other.texts())
+
+
+def test_one_document_leaves_nothing_for_validation(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="2 documents leave nothing for validation"):
-        prepare([written(tmp_path, "one\ntwo\n")], DataConfig(documents="line"))
+        prepare([written(tmp_path, "one\none\n")], DataConfig(documents="line"))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import compress, islice
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,42 @@ import numpy as np
 
 from charloom.text.config import DataConfig
 from charloom.text.documents import Document, places
-from charloom.text.parts import TextWriter
+from charloom.text.parts import TextWriter, encode_text
 from charloom.text.tallies import Tallies
 from charloom.text.vocabulary import FirstAppearances
 
 PIECE = 2**17  # characters of documents that are dealt at a time
+MAX_RANKED = 10_000  # documents that may still be too few for one of the parts
 PARTS = ("train", "validation", "test")
+
+
+def borders(
+    documents: Iterable[Document], unit: str, fractions: Sequence[float], usual: tuple[float, float]
+) -> tuple[float, float]:
+    """Return where training and validation end among the places of documents, from 0 to 100.
+
+    That is `usual`, which follows from the `fractions`, unless the documents are so few that a part of
+    which there should be something gets none. Then the parts are cut by rank among the places: each gets a
+    document at least, training before validation before test, as far as there are different ones.
+    """
+    found: set[float] = set()
+    missing = {part for part, fraction in enumerate(fractions) if fraction}
+    for document in documents:
+        if document.text and not document.text.isspace():
+            (place,) = places([_identity(document, encode_text(document.text, unit))]).tolist()
+            found.add(place)
+            missing.discard(int(np.searchsorted(usual, place, side="right")))
+        if not missing or len(found) > MAX_RANKED:
+            return usual
+    ranked = [*sorted(found), 100.0]
+    ends = np.rint(np.cumsum(fractions) / 100 * len(found)).astype(int)
+    sizes = np.diff(ends, prepend=0)
+    for part in [part for part, fraction in enumerate(fractions) if fraction][: len(found)]:
+        if not sizes[part]:
+            sizes[len(sizes) - 1 - sizes[::-1].argmax()] -= 1
+            sizes[part] = 1
+    first, second = np.cumsum(sizes)[:2].tolist()
+    return ranked[first], ranked[second]
 
 
 class Dealer:
@@ -31,6 +61,7 @@ class Dealer:
     ) -> None:
         self.seen, self.elsewhere = (FirstAppearances(*each) for each in noted.get("seen", ((), ())))
         self.tallies = tallies
+        self._unit = data.unit
         self.bytes, self.blank = noted.get("sizes", (0, 0))
         written = noted.get("written", {})
         self._writers = [TextWriter(folder, name, data.unit, written.get(name)) for name in PARTS]
@@ -47,13 +78,13 @@ class Dealer:
         piece = [document for document in piece if document.text and not document.text.isspace()]
         self.blank += given - len(piece)
         labels, arrays = self.tallies.numbers(piece)
-        encoded = [self._writers[0].encoded(document.text) for document in piece]
-        self.bytes += sum(map(len, encoded))
-        parts = np.searchsorted(borders, places(map(_identity, piece, encoded)), side="right")
+        data = [encode_text(document.text, self._unit) for document in piece]
+        self.bytes += sum(map(len, data))
+        parts = np.searchsorted(borders, places(map(_identity, piece, data)), side="right")
         for number, writer in enumerate(self._writers):
             mask = parts == number
             chosen = list(compress(piece, mask))
-            writer.add_documents(chosen, list(compress(encoded, mask)), labels[mask], arrays[mask])
+            writer.add_documents(chosen, list(compress(data, mask)), labels[mask], arrays[mask])
             if number < len(self._noted):
                 self._noted[number].add("".join(document.source + document.text for document in chosen))
 

@@ -153,18 +153,14 @@ class TextWriter:
         self.documents: int
         counts, sizes = noted or ((0, 0, 0), (0,) * len(WRITTEN))
         self.characters, self.bytes, self.documents = counts
-        self._codec = _codec(unit)
+        self._unit = unit
         paths = [folder / f"{name}.{of}" for of in WRITTEN]
         self._files = [_opened(path, size) for path, size in zip(paths, sizes, strict=True)]
         self._text, self._table, self._numbers, self._arrays = self._files
 
-    def encoded(self, text: str) -> bytes:
-        """A text as it goes to disk."""
-        return text.encode(*self._codec)
-
     def add(self, text: str) -> None:
         """The next piece of one whole text."""
-        data = self.encoded(text)
+        data = encode_text(text, self._unit)
         self._text.write(data)
         self.characters += len(text)
         self.bytes += len(data)
@@ -180,7 +176,7 @@ class TextWriter:
         self, documents: Sequence[Document], encoded: Sequence[bytes], labels: Array, arrays: Array
     ) -> None:
         """The next documents: `encoded` are their texts; `labels` and `arrays` as `Part` has them."""
-        sources = [self.encoded(document.source) for document in documents]
+        sources = [encode_text(document.source, self._unit) for document in documents]
         self._text.write(b"".join(chain.from_iterable(zip(sources, encoded, strict=True))))
         table = np.array(
             [
@@ -202,6 +198,11 @@ class TextWriter:
         """Nothing more comes."""
         for file in self._files:
             file.close()
+
+
+def encode_text(text: str, unit: str) -> bytes:
+    """Return a text as it goes to disk."""
+    return text.encode(*_codec(unit))
 
 
 def are_there(folder: Path, name: str, noted: Sequence[Any]) -> bool:
@@ -244,7 +245,7 @@ def encode_whole(
                 taken, piece = piece[:left], piece[left:]
                 left -= len(taken)
                 writer.add(code_points(taken))
-                at += len(taken.encode(*_codec(vocabulary.unit)))
+                at += len(encode_text(taken, vocabulary.unit))
                 report(at)
         described[name] = {
             "ids": writer.count, "characters": stop - start, "bytes": at - begin, "documents": None,

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from charloom.errors import DataError, UsageError
 from charloom.text import arrays, cache
 from charloom.text.condition import Condition
 from charloom.text.config import DataConfig, Progress, Report
-from charloom.text.dealer import PARTS, Dealer, pieces
+from charloom.text.dealer import PARTS, Dealer, borders, pieces
 from charloom.text.decoding import encoding_of, text_blocks
 from charloom.text.documents import Document, Mode, guess, lines, paragraphs
 from charloom.text.parts import TextWriter, are_there
@@ -255,14 +256,17 @@ def _read_documents(
     total = _size([*collections, *held_out])
     at = dealer.bytes
     try:
-        for number, (group, borders) in enumerate(
-            ((collections, _borders(data, bool(held_out))), (held_out, (0.0, 100.0)))
-        ):
+        for number, group in enumerate((collections, held_out)):
             if number < begun:
                 continue
             start = (place[0], place[1]) if number == begun else (0, 0)
-            for piece, end in pieces(documents(group, mode, data), start):
-                dealer.deal(piece, borders)
+            files = documents(group, mode, data)
+            ends = (0.0, 100.0)
+            if group is collections:
+                read = chain.from_iterable(file() for file in files)
+                ends = borders(read, data.unit, _shares(data, bool(held_out)), _borders(data, bool(held_out)))
+            for piece, end in pieces(files, start):
+                dealer.deal(piece, ends)
                 if dealer.bytes - at >= SEGMENT:
                     _note(folder, "documents", {"place": [number, *end], **dealer.note()})
                     at = dealer.bytes
@@ -278,11 +282,16 @@ def _read_documents(
     return Reading(mode, reason, encoding, characters, conditions, {}, dealer.bytes, joined, dealer.blank)
 
 
-def _borders(data: DataConfig, apart: bool) -> tuple[float, float]:
-    """Where training and validation end, in percent; apart, validation leaves its share to training."""
+def _shares(data: DataConfig, apart: bool) -> tuple[float, float, float]:
+    """The percentages of the parts; apart, validation leaves its share to training."""
     first, validation, test = data.fractions
-    end = 100 if test == 0 else first + validation
-    return (end, end) if apart else (100 if validation == test == 0 else first, end)
+    return (first + validation, 0, test) if apart else data.fractions
+
+
+def _borders(data: DataConfig, apart: bool) -> tuple[float, float]:
+    """Where training and validation end, in percent."""
+    first, validation, test = _shares(data, apart)
+    return (100 if validation == test == 0 else first, 100 if test == 0 else first + validation)
 
 
 def _conditions(
