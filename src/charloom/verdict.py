@@ -99,7 +99,7 @@ def other_text(
         documents=mode if mode in DOCUMENTS and not tables else "auto",
         fractions=(100, 0, 0),
         validation="",
-        **({} if tables else {"text": (), "condition": (), "source": ""}),
+        **({} if tables else {"text": (), "condition": (), "source": "", "delimiter": ""}),
         **({} if labelled else {"condition": (NONE,)}),
         **({"text": tuple(columns.split(","))} if columns else {}),
     )

@@ -40,17 +40,17 @@ CASES = [
     Case(
         "arrays of differing length",
         f"train arrays.jsonl --condition image {TINY}",
-        "arrays.jsonl: image of row 2 has 1 numbers, those before it 2; mend the row",
+        "arrays.jsonl: image of line 2 has 1 numbers, those before it 2; fix the row",
     ),
     Case(
         "an array with NaN",
         f"train nan.jsonl --condition image {TINY}",
-        "nan.jsonl: image of row 1 holds NaN or infinity; mend the row",
+        "nan.jsonl: image of line 1 holds NaN or infinity; fix the row",
     ),
     Case(
         "a condition for a text that is no table",
         f"train text.txt --condition kind {TINY}",
-        "text.txt: is no table, so it has no columns; leave out the columns' names",
+        "text.txt: is no table, so it has no columns; leave out their names and the delimiter",
         2,
     ),
     Case(

@@ -82,9 +82,38 @@ CASES = [
         "items.csv: there is no column 'story'; there are title, body",
     ),
     Case(
+        "a table with the column in another spelling",
+        f"train items.csv {TINY} --text Title",
+        "items.csv: there is no column 'Title'; did you mean 'title'?",
+    ),
+    Case(
+        "a row with more cells than the header",
+        f"train tweets.csv {TINY}",
+        "tweets.csv: line 3: 2 cells, but the first row has 1; put cells that hold ',' or a line break into "
+        "double quotes, or name the separator with --delimiter",
+    ),
+    Case(
+        "a double quote that is never closed",
+        f"train quote.tsv {TINY}",
+        'quote.tsv: line 3: the double quote that opens here is never closed; remove it, write "" for a '
+        "quote inside a quoted cell, or --set data.quotes=false where quotes are part of the text",
+    ),
+    Case(
+        "a delimiter that cannot be one",
+        f'train items.csv {TINY} --delimiter "',
+        "delimiter: '\"' cannot separate cells; use another, such as ;",
+        2,
+    ),
+    Case(
         "a broken line of JSON",
         f"train items.jsonl {TINY}",
-        f"items.jsonl: line 6 is no JSON ({ANY}); mend the line",
+        f"items.jsonl: line 6 is not valid JSON ({ANY}); fix the line",
+    ),
+    Case(
+        "a list of JSON that breaks off",
+        f"train items.json {TINY}",
+        "items.json: the list that opens on line 1 is never closed, so the file is not whole; fetch or "
+        "save it again",
     ),
 ]
 

@@ -59,6 +59,9 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "--text": Effect(TABLE, TABLE.replace("title", "body"), TEXT),
         "--condition": Effect(TABLE, f"{TABLE} --condition kind", "new/config.json"),
         "--source": Effect(TABLE, f"{TABLE} --source body", TEXT),
+        "--delimiter": Effect(
+            TABLE.replace("title", "0"), f"{TABLE.replace('title', '0')} --delimiter ^", TEXT
+        ),
         "--fractions": Effect(TRAIN, f"{TRAIN} --fractions 50/25/25", "new/config.json"),
         "--validation": Effect(TRAIN, f"{TRAIN} --validation other.txt", "new/metrics.jsonl"),
         "--encoding": Effect(
@@ -184,6 +187,9 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         ),
         "--source": Effect(
             "data inspect items.csv --text title", "data inspect items.csv --text title --source body"
+        ),
+        "--delimiter": Effect(
+            "data inspect items.csv --text 0", "data inspect items.csv --text 0 --delimiter ^"
         ),
         "--fractions": Effect("data inspect text.txt", "data inspect text.txt --fractions 50/25/25"),
         "--validation": Effect("data inspect text.txt", "data inspect text.txt --validation other.txt"),

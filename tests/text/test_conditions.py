@@ -131,12 +131,16 @@ LINES = '{"text": "a", "x": [1, 2]}\n{"text": "b", "x": %s}\n'
         ),
         ("t.csv", "text,x\n,1\n ,2\n", r"t\.csv: is empty"),
         ("t.csv", "text,y\na,1\n", r"t\.csv: there is no column 'x'; there are text, y"),
-        ("t.jsonl", LINES % "[1]", r"t\.jsonl: x of row 2 has 1 numbers, those before it 2; mend the row"),
-        ("t.jsonl", LINES % "[1, NaN]", r"t\.jsonl: x of row 2 holds NaN or infinity; mend the row"),
-        ("t.jsonl", LINES % "[]", r"t\.jsonl: x of row 2 is empty; mend the row"),
-        ("t.jsonl", LINES % '["a", 1]', r"t\.jsonl: x of row 2 is a list, but not of numbers; mend the row"),
+        ("t.jsonl", LINES % "[1]", r"t\.jsonl: x of line 2 has 1 numbers, those before it 2; fix the row"),
+        ("t.jsonl", LINES % "[1, NaN]", r"t\.jsonl: x of line 2 holds NaN or infinity; fix the row"),
+        ("t.jsonl", LINES % "[]", r"t\.jsonl: x of line 2 is empty; fix the row"),
+        ("t.jsonl", LINES % '["a", 1]', r"t\.jsonl: x of line 2 is a list, but not of numbers; fix the row"),
         ("t.jsonl", LINES % '"a"', r"t\.jsonl: x is a label in some rows and an array in others; mend them"),
-        ("t.jsonl", LINES % '{"a": 1}', r"t\.jsonl: x of row 2 is a dict, not text; mend the row"),
+        (
+            "t.jsonl",
+            LINES % '{"a": 1}',
+            r"t\.jsonl: x of line 2 is an object, not text; name a field of it, such as x\.a",
+        ),
     ],
 )
 def test_conditions_that_tell_nothing_or_do_not_fit(

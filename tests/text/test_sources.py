@@ -70,7 +70,9 @@ def test_compressed_files(tmp_path: Path, suffix: str) -> None:
         ("a.TXT", "text"),
         ("a.CSV", "csv"),
         ("a.tsv.xz", "tsv"),
-        ("a.b.jsonl", "jsonl"),
+        ("a.b.jsonl", "json"),
+        ("a.json.gz", "json"),
+        ("a.csv.txt", "text"),
         ("a.parquet", "parquet"),
     ],
 )
@@ -139,6 +141,16 @@ def test_what_is_not_there(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=message):
         found(corpus)
+
+
+def test_json_among_texts_is_text(tmp_path: Path) -> None:
+    """Settings among code; by themselves, and as JSON lines, they are tables."""
+    for name, content in (("a.json", b"{}"), ("b.json.gz", gzip.compress(b"{}")), ("c.jsonl", b"{}")):
+        (tmp_path / name).write_bytes(content)
+    assert {source.kind for source in found(tmp_path).sources} == {"json"}
+    (tmp_path / "main.py").write_text("import json\n", encoding="utf-8")
+    assert [source.kind for source in found(tmp_path).sources] == ["text", "text", "json", "text"]
+    assert found(tmp_path / "a.json").sources[0].kind == "json"
 
 
 def test_what_a_folder_is_read_without(tmp_path: Path) -> None:

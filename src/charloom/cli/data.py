@@ -124,6 +124,7 @@ def _record(found: Inspection) -> dict[str, Any]:
         "documents": found.mode,
         "guess": found.reason,
         "encoding": found.encoding,
+        "delimiter": found.corpus.provenance.get("delimiter", ""),
         "characters": found.characters,
         "bytes": found.bytes,
         "distinct": found.distinct,
@@ -140,7 +141,7 @@ def _record(found: Inspection) -> dict[str, Any]:
 
 
 def _described(found: Inspection) -> list[tuple[str, str]]:
-    from charloom.cli.events import CUTS, blanks, told_of
+    from charloom.cli.events import CUTS, blanks, of_table, told_of
     from charloom.cli.model import visible
 
     per = found.bytes / found.characters
@@ -155,6 +156,7 @@ def _described(found: Inspection) -> list[tuple[str, str]]:
         shares = ", ".join(f"{length:,} at {percent} %" for percent, length in found.lengths.items())
         lines.append(("", f"{found.documents:,} of them, {found.duplicates:.1%} repeat another"))
         lines.append(("lengths", shares))
+    lines += [("table", text) for text in of_table(found.corpus)]
     lines += [("blanks", text) for text in blanks(found.corpus)]
     lines += [("given", told_of(each)) for each in found.corpus.conditions]
     if longest := found.corpus.provenance.get("longest_source"):

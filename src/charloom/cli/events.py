@@ -116,9 +116,7 @@ def described(event: api.Prepared) -> list[tuple[str, str]]:
     for found in corpus.provenance["corpora"]:
         if skipped := found.get("skipped"):
             lines.append(("", f"{skipped:,} files of {found['name']} are no text and were left out"))
-    if blank := corpus.provenance.get("without_text"):
-        lines.append(("", f"{blank:,} rows have no text and were left out"))
-    lines += [("", text) for text in blanks(corpus)]
+    lines += [("", text) for text in [*of_table(corpus), *blanks(corpus)]]
     given = list(map(told_of, model.conditions))
     given += ["a source for each text"] if corpus.vocabulary.sep is not None else []
     lines += [("" if number else "given", text) for number, text in enumerate(given)]
@@ -129,6 +127,17 @@ def described(event: api.Prepared) -> list[tuple[str, str]]:
         value = getattr(event.model if section == "model" else event.train, name)
         lines.append(("", f"{name} {value}: {reason}"))
     return [*lines, ("run", str(event.run))]
+
+
+def of_table(corpus: Corpus) -> list[str]:
+    """Return how the rows of a table were read, in lines."""
+    lines = []
+    if delimiter := corpus.provenance.get("delimiter"):
+        spelled = "tabs" if delimiter == "\t" else repr(delimiter)
+        lines.append(f"columns separated by {spelled}; else say --delimiter")
+    if blank := corpus.provenance.get("without_text"):
+        lines.append(f"{blank:,} {'row has' if blank == 1 else 'rows have'} no text, left out")
+    return lines
 
 
 def blanks(corpus: Corpus) -> list[str]:

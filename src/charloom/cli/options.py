@@ -39,6 +39,11 @@ DATA = (
         "--source", metavar="COLUMN", help="The text that the text is a translation of, or an answer to."
     ),
     click.option(
+        "--delimiter",
+        metavar="D",
+        help="Separator of the columns of a .csv or .tsv.  [default: recognized from the header]",
+    ),
+    click.option(
         "--fractions",
         metavar="A/B/C",
         help="Percent of the text to train on, to validate with, to test with.  [default: 90/5/5]",

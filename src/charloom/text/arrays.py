@@ -44,9 +44,9 @@ def of_numbers(value: Any, where: str) -> Array:
     try:
         array = np.asarray(value, np.float32).ravel()
     except (TypeError, ValueError):
-        raise DataError(f"{where} is a list, but not of numbers; mend the row") from None
+        raise DataError(f"{where} is a list, but not of numbers; fix the row") from None
     if not len(array) or not np.isfinite(array).all():
-        raise DataError(f"{where} {'is empty' if not len(array) else 'holds NaN or infinity'}; mend the row")
+        raise DataError(f"{where} {'is empty' if not len(array) else 'holds NaN or infinity'}; fix the row")
     return array
 
 
@@ -78,5 +78,5 @@ def _flat(array: npt.NDArray[Any], where: str) -> Array:
         raise DataError(f"{where} is no array of numbers; give one with a row a document")
     rows = array.reshape(len(array), -1).astype(np.float32)
     if bad := np.flatnonzero(~np.isfinite(rows).all(axis=1)).tolist():
-        raise DataError(f"{where}: row {bad[0]} holds NaN or infinity; mend it, or leave the row out")
+        raise DataError(f"{where}: row {bad[0]} holds NaN or infinity; fix it, or leave the row out")
     return rows

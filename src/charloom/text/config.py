@@ -12,6 +12,7 @@ from charloom.errors import UsageError
 
 Documents = Literal["auto", "whole", "line", "blank"]
 DOCUMENTS = ("auto", "whole", "line", "blank")
+SPELLED = {"tab": "\t", "\\t": "\t"}  # what a shell does not easily pass on
 NONE = "none"  # the condition of who wants none
 
 
@@ -20,7 +21,8 @@ class DataConfig:
     """Everything that decides what ids a text becomes. Raises UsageError for a value out of its range.
 
     `fractions` are percentages: training, validation, test. `text`, `condition` and `source` name the
-    columns of a table, by name or by number from 0; `validation` is a file or corpus of its own.
+    columns of a table, by name or by number from 0, of JSON and Parquet also by path (`data.text`);
+    `validation` is a file or corpus of its own.
     """
 
     documents: Documents = "auto"  # most people do not know that there is a choice; the guess is told
@@ -33,6 +35,8 @@ class DataConfig:
     text: tuple[str, ...] = ()  # empty: the column called "text", or the only one
     condition: tuple[str, ...] = ()  # empty: the labels of the catalog entry, if it has some; none: no labels
     source: str = ""  # empty: nothing is translated
+    delimiter: str = ""  # empty: recognized from the header
+    quotes: bool = True  # double quotes may enclose a cell; false: they are part of the text
     validation: str = ""  # empty: a part of the text itself
 
     @property
@@ -48,6 +52,9 @@ class DataConfig:
         ):
             if value not in allowed:
                 raise UsageError(f"{name}: {value!r} is none of {', '.join(allowed)}")
+        object.__setattr__(self, "delimiter", SPELLED.get(self.delimiter, self.delimiter))
+        if any(character in '"\r\n' for character in self.delimiter):
+            raise UsageError(f"delimiter: {self.delimiter!r} cannot separate cells; use another, such as ;")
         total = math.fsum(self.fractions)
         if len(self.fractions) != 3 or min(self.fractions) < 0 or not math.isclose(total, 100):
             given = "/".join(f"{fraction:g}" for fraction in self.fractions)

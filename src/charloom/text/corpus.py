@@ -41,9 +41,11 @@ from charloom.text.vocabulary import BOS, BYTE, EOS, SEP, Vocabulary
 
 __all__ = ["Corpus", "DataConfig", "Part", "Progress", "prepare"]
 
-FORMAT = 4  # of a cache entry, and of the notes in one that is not finished
-KEYS = {"documents", "guess", "encoding", "conditions", "columns", "blank", "vocabulary", "parts", "files"}
-"""Of meta.json."""
+FORMAT = 5  # of a cache entry, and of the notes in one that is not finished
+KEYS = {  # of meta.json
+    *("documents", "guess", "encoding", "conditions", "columns", "delimiter", "blank", "vocabulary", "parts"),
+    "files",
+}
 MOST = 0.5  # share of lines that end in a blank, from which it is told
 STALE = 2 * 24 * 3600  # seconds; no text takes so long to encode
 DEFAULT = "python-docs"  # every Python carries it
@@ -218,6 +220,7 @@ def _write_entry(entry: Path, reading: Reading, vocabulary: Vocabulary, progress
         "encoding": reading.encoding,
         "conditions": {condition.name: condition.to_json() for condition in reading.conditions},
         "columns": reading.columns,
+        "delimiter": reading.delimiter,
         "blank": reading.blank,
         "vocabulary": vocabulary.to_json(),
         "parts": described,
@@ -225,8 +228,7 @@ def _write_entry(entry: Path, reading: Reading, vocabulary: Vocabulary, progress
     }
     text = json.dumps(meta)
     (entry / "meta.json").write_text(text, encoding="utf-8")
-    told: dict[str, Any] = json.loads(text)
-    return told
+    return dict(json.loads(text))
 
 
 def _specials(mode: Mode, data: DataConfig) -> tuple[str, ...]:
@@ -386,6 +388,7 @@ def _open(
             "normalize": data.normalize,
             "documents": meta["documents"],
             **({"columns": meta["columns"]} if len(meta["columns"]) > 1 else {}),
+            **({"delimiter": meta["delimiter"]} if meta["delimiter"] else {}),
             **({"without_text": meta["blank"]} if meta["blank"] else {}),
             **({"blank_ends": blank} if blank > MOST else {}),
             **({"longest_source": parts["train"].longest_source} if data.source else {}),

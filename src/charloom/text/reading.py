@@ -20,7 +20,7 @@ from charloom.text.decoding import encoding_of, text_blocks
 from charloom.text.documents import Document, Mode, guess, lines, paragraphs
 from charloom.text.parts import TextWriter, are_there
 from charloom.text.sources import Collection, Source
-from charloom.text.tables import TAB, Columns, rows
+from charloom.text.tables import TAB, Columns, delimiter, rows
 from charloom.text.tallies import Tallies
 from charloom.text.vocabulary import FirstAppearances
 
@@ -39,7 +39,8 @@ class Reading:
     `encoding` is that of the first file ("bytes" where nothing is decoded).
     `cuts`, for one whole text: of each text file, where the parts lie in it, in characters.
     `characters` are the vocabulary's in order. `bytes` is the size of all texts as UTF-8. `columns` are
-    those that a tab joins to the text, `blank` how many documents had no text and were left out.
+    those that a tab joins to the text, `delimiter` separates those of the first table, `blank` is how many
+    documents had no text and were left out.
     """
 
     mode: Mode
@@ -50,6 +51,7 @@ class Reading:
     cuts: Mapping[str, Mapping[str, tuple[int, int]]]
     bytes: int
     columns: Sequence[str] = ()
+    delimiter: str = ""
     blank: int = 0
 
 
@@ -124,9 +126,14 @@ def _mode(collections: Sequence[Collection], data: DataConfig) -> tuple[Mode, st
         if data.documents != "auto":
             raise UsageError(f"documents: the rows of a table are documents; leave out {data.documents!r}")
         return "row", ""
-    if data.text or data.source or (data.conditions and not all(map(arrays.beside, sources))):
+    if (
+        data.text
+        or data.source
+        or data.delimiter
+        or (data.conditions and not all(map(arrays.beside, sources)))
+    ):
         raise UsageError(
-            f"{sources[0].label}: is no table, so it has no columns; leave out the columns' names"
+            f"{sources[0].label}: is no table, so it has no columns; leave out their names and the delimiter"
         )
     if data.documents != "auto":
         return data.documents, ""
@@ -279,7 +286,10 @@ def _read_documents(
     conditions = dealer.tallies.settle([folder / name for name in PARTS])
     encoding, columns = _encoding(collections, data), columns_of(collections[0], data)
     joined = columns.text if columns.between == TAB else ()
-    return Reading(mode, reason, encoding, characters, conditions, {}, dealer.bytes, joined, dealer.blank)
+    cut = delimiter(collections[0].sources[0], columns, data) if mode == "row" else ""
+    return Reading(
+        mode, reason, encoding, characters, conditions, {}, dealer.bytes, joined, cut, dealer.blank
+    )
 
 
 def _shares(data: DataConfig, apart: bool) -> tuple[float, float, float]:

@@ -23,12 +23,13 @@ from charloom.text.config import Progress, Report
 from charloom.text.encodings import likely_encoding, marked
 from charloom.text.formats import HEAD, PACKED, format_of, packing
 
-Kind = Literal["text", "csv", "tsv", "jsonl", "parquet"]
+Kind = Literal["text", "csv", "tsv", "json", "parquet"]
 TABLES: dict[str, Kind] = {
     ".csv": "csv",
     ".tsv": "tsv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
     ".parquet": "parquet",
 }
 STDIN = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
@@ -38,12 +39,16 @@ BLOCK = 2**18  # bytes read at a time: its code points still fit a processor's s
 
 @dataclass(frozen=True)
 class Source:
-    """One file, or its bytes from `start` to `end`: `label` is what messages call it."""
+    """One file, or its bytes from `start` to `end`: `label` is what messages call it.
+
+    A `plain` one is text, whatever its name says.
+    """
 
     path: Path
     label: str
     start: int = 0
     end: int | None = None
+    plain: bool = False
 
     @cached_property
     def packed(self) -> str:
@@ -58,6 +63,8 @@ class Source:
     @property
     def kind(self) -> Kind:
         """What its name says it holds."""
+        if self.plain:
+            return "text"
         name = PurePath(self.label)
         packed = name.suffix.lower() in PACKED
         return TABLES.get((name.with_suffix("") if packed else name).suffix.lower(), "text")
@@ -234,6 +241,8 @@ def _folder(folder: Path) -> Collection:
             skipped.append((source.label, reason))
     if not texts:
         raise DataError(f"{folder}: no text file lies in this folder")
+    if any(source.kind == "text" for source in texts):  # then .json are settings among code, say
+        texts = [replace(source, plain=_is_json(source)) for source in texts]
     return Collection(_readable(folder.resolve().name), tuple(texts), tuple(skipped))
 
 
@@ -248,6 +257,11 @@ def _files(folder: Path) -> Iterable[Path]:
             yield from (
                 Path(parent, name) for name in names if name[0] != "." and Path(parent, name).is_file()
             )
+
+
+def _is_json(source: Source) -> bool:
+    """Whether this is .json, packed or not, rather than JSON lines."""
+    return source.kind == "json" and ".json" in PurePath(source.label.lower()).suffixes[-2:]
 
 
 def _hidden(path: PurePath) -> bool:
