@@ -6,16 +6,21 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import click
 import pytest
 from click.testing import CliRunner
+from playwright.sync_api import Error
 
 from charloom.cli.serve import _keys, command
 from charloom.errors import UsageError
 from charloom.server.limits import ServeConfig
+from in_browser import chromium, npm_package
 
 from .conftest import LONG, Running, serving, wait_until
 
@@ -47,9 +52,41 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+class Pages(ThreadingHTTPServer):
+    """A site of somebody else, on this machine: browsers let no other reach it unasked."""
+
+    files: ClassVar[dict[str, bytes]] = {"/": b"<!doctype html><title>A page</title>"}
+
+    @property
+    def origin(self) -> str:
+        return f"http://localhost:{self.server_port}"
+
+
+class Page(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        found = Pages.files.get(self.path)
+        self.send_response(404 if found is None else 200)
+        self.send_header("content-type", "text/html" if self.path == "/" else "text/javascript")
+        self.end_headers()
+        self.wfile.write(found or b"")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 @pytest.fixture(scope="module")
-def flagged(model: Path) -> Iterator[Running]:
-    with serving(model, *TOGETHER) as running:
+def pages() -> Iterator[Pages]:
+    with Pages(("127.0.0.1", 0), Page) as site:
+        serving = threading.Thread(target=site.serve_forever)
+        serving.start()
+        yield site
+        site.shutdown()
+        serving.join()
+
+
+@pytest.fixture(scope="module")
+def flagged(model: Path, pages: Pages) -> Iterator[Running]:
+    with serving(model, *TOGETHER, "--cors", pages.origin) as running:
         yield running
 
 
@@ -68,10 +105,22 @@ def test_precision(server: Running, flagged: Running) -> None:
 
 def test_cors(server: Running, flagged: Running) -> None:
     allowed = "access-control-allow-origin"
-    asked = {"origin": ORIGIN, "access-control-request-method": "POST"}
+    asked = {
+        "origin": ORIGIN,
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization,content-type,x-stainless-arch,x-new",
+        "access-control-request-private-network": "true",
+    }
     for each, opened in ((server, None), (flagged, ORIGIN)):
         found = each.http.options(f"{each.url}/v1/completions", headers=asked)
         assert found.headers.get(allowed) == opened
+        if opened:
+            assert "x-new" in found.headers["access-control-allow-headers"]
+            assert found.headers["access-control-allow-private-network"] == "true"
+        other = each.http.options(f"{each.url}/v1/completions", headers={**asked, "origin": "https://other"})
+        assert other.headers.get(allowed) is None
+        refused = each.post("/v1/nothing", headers={"origin": ORIGIN})  # a page can read errors, too
+        assert refused.headers.get(allowed) == opened
         assert each.get("/health", headers={"origin": ORIGIN}).headers.get(allowed) == opened
         assert each.get("/health", headers={"origin": "https://other"}).headers.get(allowed) is None
 
@@ -135,6 +184,39 @@ def test_api_key_file_of_keys_that_no_header_carries(model: Path, tmp_path: Path
         assert key not in str(found.exception)
     path.write_text("\ufefffirst\r\n# für alle\r\nsecond\r\n", encoding="utf-8")
     assert _keys(str(path)) == ["first", "second"]
+
+
+SCRIPT = """async (baseURL) => {
+    const { OpenAI } = await import('/index.mjs');
+    const client = new OpenAI({ baseURL, apiKey: 'none', dangerouslyAllowBrowser: true, maxRetries: 0 });
+    const asked = { model: 'verses', prompt: 'the ', max_tokens: 4000, seed: 3, temperature: 0.8 };
+    const whole = await client.completions.create(asked);
+    const pieces = [];
+    for await (const event of await client.completions.create({ ...asked, stream: true }))
+        pieces.push(event.choices[0].text);
+    const wrong = await client.completions.create({ ...asked, model: 'gpt' }).catch((error) => error);
+    const { response } = await client.models.list().withResponse();
+    const id = response.headers.get('x-request-id');
+    return { whole: whole.choices[0].text, pieces, code: wrong.code, id };
+}"""
+
+
+def test_cors_of_openais_javascript_client_in_a_browser(
+    flagged: Running, server: Running, pages: Pages
+) -> None:
+    """It sends a dozen headers of its own, for which the browser asks first."""
+    pages.files |= npm_package("openai", "6.49.0")
+    with chromium() as browser:
+        page = browser.new_page()
+        page.goto(pages.origin)
+        found = page.evaluate(SCRIPT, f"{flagged.url}/v1")
+        assert "".join(found["pieces"]) == found["whole"]
+        assert len(found["whole"]) == 4000
+        assert len(found["pieces"]) > 1
+        assert found["code"] == "model_not_found"
+        assert found["id"]
+        with pytest.raises(Error, match="Connection error"):  # one that allows no other page
+            page.evaluate(SCRIPT, f"{server.url}/v1")
 
 
 @pytest.mark.parametrize("origin", ["my.page", "https://my.page/", "https://MY.page", "https://*.page", ""])

@@ -6,7 +6,11 @@ import contextlib
 import os
 import re
 import shutil
+import subprocess
+import tarfile
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,6 +40,28 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+def npm_package(name: str, version: str) -> dict[str, bytes]:
+    """The JavaScript modules of a package, by path; downloaded once and kept. Skips where npm cannot."""
+    folder = Path(tempfile.gettempdir(), "charloom-tests", "npm")
+    archive = folder / f"{name}-{version}.tgz"
+    if not archive.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        if (npm := shutil.which("npm")) is None:
+            pytest.skip(f"npm is not installed, and the test runs its package {name}: apt-get install npm")
+        with tempfile.TemporaryDirectory(dir=folder) as draft:
+            command = [npm, "pack", f"{name}@{version}", "--silent", "--fetch-retries=0"]
+            try:
+                subprocess.run(command, cwd=draft, capture_output=True, check=True, timeout=60)
+            except (subprocess.SubprocessError, OSError) as error:
+                pytest.skip(
+                    f"npm cannot download {name} {version} ({type(error).__name__}); it needs a network"
+                )
+            Path(draft, archive.name).replace(archive)
+    with tarfile.open(archive) as found:
+        members = {each.name: found.extractfile(each) for each in found if each.name.endswith(".mjs")}
+        return {path.removeprefix("package"): each.read() for path, each in members.items() if each}
 
 
 def ask(page: Page, expression: str, argument: Any = None) -> Any:

@@ -75,6 +75,7 @@ class Service:
                 allow_origins=settings.cors,
                 allow_methods=["GET", "HEAD", "POST"],
                 allow_headers=["*"],  # whichever are asked for: OpenAI's client sends a dozen of its own
+                allow_private_network=True,  # a page on the web may ask this machine: its origin was allowed
                 expose_headers=["x-request-id", "retry-after"],
             )
 
