@@ -96,7 +96,8 @@ def test_before_the_first_step(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Nothing was learned, so nothing is kept."""
+    """Nothing was learned, so nothing is saved."""
+    Path("text.txt").write_text(f"{moment[1]}\n{TEXT}", encoding="utf-8")  # not in the cache yet
     with monkeypatch.context() as patched:
         signalling(patched, *moment, number)
         assert run(*TRAIN) == CODES[number]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from charloom.system.files import locked
 from charloom.text import cache, corpus, dealer, reading
 from charloom.text.config import DataConfig, Progress
 from charloom.text.corpus import Corpus, prepare
@@ -159,25 +159,26 @@ def test_documents_interrupted_anywhere(kind: str, tmp_path: Path, monkeypatch: 
 
 
 def test_a_killed_process_leaves_its_work(files: list[Path]) -> None:
-    """Only one of this machine that is gone: what another is at is left alone."""
+    """Who reads the text next goes on from it, unless another process is at it: then it waits."""
     config = DataConfig(documents="whole")
+    root = cache.folder("corpora")
     with pytest.raises(KeyboardInterrupt):
         prepare(files, config, progress=after(9000))
-    root = cache.folder("corpora")
-    (left,) = root.glob("left-*")
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    key = f"{left.name.removeprefix('left-')}-{corpus.platform.node() or 'here'}"
-    for process, taken in ((os.getppid(), False), (gone.pid, True)):
-        name = root / f"new-{key}-{process}"
-        left.rename(name)
-        with pytest.raises(KeyboardInterrupt):
-            prepare(files, config, progress=after(0))
-        assert name.exists() is not taken
-        (left,) = root.glob("left-*")
-        if not taken:
-            corpus.shutil.rmtree(left)
-            left = name
+    (left,) = root.iterdir()
+    with locked(root / f"{left.name.removeprefix('new-')}.lock"), pytest.raises(KeyboardInterrupt):
+        prepare(files, config, progress=after(-1, "waiting"))
+    doing: list[str] = []
+    expected = prepare(files, config, progress=lambda progress: doing.append(progress.doing))
+    assert "reading" not in doing
+    assert "reading on" in doing
+    assert list(root.iterdir()) == [expected.folder]
+
+
+def test_threads_that_prepare_one_text(files: list[Path]) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        prepared = list(pool.map(lambda _: prepare(files, DataConfig(documents="whole")), range(4)))
+    assert all(same(each, prepared[0]) for each in prepared)
+    assert list(cache.folder("corpora").iterdir()) == [prepared[0].folder]
 
 
 def test_what_cannot_be_read_leaves_nothing(files: list[Path]) -> None:

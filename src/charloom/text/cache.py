@@ -11,6 +11,8 @@ from pathlib import Path
 
 import platformdirs
 
+from charloom.system.files import unique_name
+
 
 def folder(name: str) -> Path:
     """Return the cache's sub-folder `name`, made if need be.
@@ -32,7 +34,7 @@ def folder(name: str) -> Path:
 
 def replace_file(path: Path, data: bytes) -> None:
     """Write a file in one step: a reader finds the old one or the new one, never a half."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    partial = unique_name(path)
     partial.write_bytes(data)
     partial.replace(path)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from charloom.errors import DataError, DownloadError, unwritable
+from charloom.system.files import unique_name
 from charloom.text import cache
 from charloom.text.config import Progress, Report
 
@@ -201,7 +202,7 @@ def _fetch(file: File, progress: Report, base: str) -> Path:
     path = cache.folder("named") / file.local
     if path.is_file() and not _problem(path, file):
         return path
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    partial = unique_name(path)
     try:
         partial.parent.mkdir(parents=True, exist_ok=True)
         _download(f"{base}/{file.remote}", partial, progress)

@@ -86,7 +86,16 @@ class Progress:
 
     done: int
     total: int | None
-    doing: Literal["downloading", "copying", "checking", "reading", "reading on", "encoding", "counting"]
+    doing: Literal[
+        "downloading",
+        "copying",
+        "checking",
+        "reading",
+        "reading on",
+        "encoding",
+        "counting",
+        "waiting for another process",
+    ]
 
 
 Report = Callable[[Progress], None]

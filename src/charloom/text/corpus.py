@@ -12,14 +12,11 @@ the split.
 from __future__ import annotations
 
 import contextlib
-import glob
 import hashlib
 import json
-import os
-import platform
+import secrets
 import shutil
 import sys
-import tempfile
 import time
 import unicodedata
 import zlib
@@ -28,7 +25,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from filelock import Timeout
+
 from charloom.errors import DataError, ModelError, UsageError, mend
+from charloom.system.files import locked
 from charloom.text import arrays, cache
 from charloom.text.condition import Condition
 from charloom.text.config import DataConfig, Progress, Report
@@ -49,7 +49,6 @@ KEYS = {  # of meta.json
 MOST = 0.5  # share of lines that end in a blank, from which it is told
 STALE = 2 * 24 * 3600  # seconds; no text takes so long to encode
 DEFAULT = "python-docs"  # every Python carries it
-HOST = platform.node() or "here"
 
 
 @dataclass(frozen=True)
@@ -109,8 +108,7 @@ def prepare(
     root = cache.folder("corpora")
     _sweep(root)
     try:
-        spool = Path(tempfile.mkdtemp(prefix=f"new-spool-{HOST}-{os.getpid()}-", dir=root))
-        try:
+        with _spool(root) as spool:
             return _prepare(
                 list(corpora) or [DEFAULT],
                 data,
@@ -123,8 +121,6 @@ def prepare(
                 root,
                 spool,
             )
-        finally:
-            shutil.rmtree(spool, ignore_errors=True)
     except OSError as error:
         path = Path(error.filename or root)
         raise DataError(
@@ -161,14 +157,18 @@ def _prepare(
     folder = root / key
     meta = _valid(folder)
     if meta is None:
-        with _entry(root, key) as entry:
-            reading = read(collections, held_out, data, labels, entry, specials, progress)
-            if vocabulary is None:
-                vocabulary = _vocabulary(reading, data, specials, collections[0].sources[0].label)
-            elif grows:
-                more = _specials(reading.mode, data) if vocabulary.specials else ()
-                vocabulary = vocabulary.extended(reading.characters, more)
-            meta = _publish(entry, folder, _write_entry(entry, reading, vocabulary, progress))
+        with _entry(root, key, progress) as entry:
+            meta = _valid(folder)  # another process may have prepared it meanwhile
+            if meta is None:
+                reading = read(collections, held_out, data, labels, entry, specials, progress)
+                if vocabulary is None:
+                    vocabulary = _vocabulary(reading, data, specials, collections[0].sources[0].label)
+                elif grows:
+                    more = _specials(reading.mode, data) if vocabulary.specials else ()
+                    vocabulary = vocabulary.extended(reading.characters, more)
+                meta = _write_entry(entry, reading, vocabulary, progress)
+                shutil.rmtree(folder, ignore_errors=True)  # a damaged one
+                entry.replace(folder)
     named = [_provenance(c, sha) for c, sha in zip(collections + held_out, hashes, strict=True)]
     return _open(folder, meta, data, collections, named)
 
@@ -264,51 +264,49 @@ def _key(
 
 
 @contextlib.contextmanager
-def _entry(root: Path, key: str) -> Iterator[Path]:
-    """A folder for what is being read: the one that an interrupted process of this machine left, if any."""
-    entry = root / f"new-{key}-{HOST}-{os.getpid()}"
-    for left in (root / f"left-{key}", *root.glob(f"new-{key}-{glob.escape(HOST)}-*")):
-        if left.name == f"left-{key}" or not _alive(int(left.name.rpartition("-")[2])):
-            with contextlib.suppress(OSError):  # there is none, or another process was quicker
-                left.rename(entry)
+def _entry(root: Path, key: str, progress: Report) -> Iterator[Path]:
+    """Yield a folder for what is being read: what an interrupted process left, if any.
+
+    Only one process or thread prepares a text at a time; the others wait here.
+    """
+    lock, entry = root / f"{key}.lock", root / f"new-{key}"
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(locked(lock, timeout=0.5, remove=True))
                 break
-    entry.mkdir(exist_ok=True)
-    try:
-        yield entry
-    except Exception:
-        shutil.rmtree(entry, ignore_errors=True)
-        raise
-    except BaseException:  # interrupted: who reads this text next goes on from here
-        with contextlib.suppress(OSError):
-            entry.rename(root / f"left-{key}")
-        raise
-    shutil.rmtree(entry, ignore_errors=True)  # where another process had published the same
+            except Timeout:
+                progress(Progress(0, None, "waiting for another process"))
+        entry.mkdir(exist_ok=True)
+        try:
+            yield entry
+        except Exception:
+            shutil.rmtree(entry, ignore_errors=True)
+            raise  # after an interrupt the folder stays: who reads this text next goes on from here
+        shutil.rmtree(entry, ignore_errors=True)  # where it was not needed
 
 
-def _alive(process: int) -> bool:
-    """Whether this machine runs a process of that number; where it cannot be asked, yes."""
-    if os.name != "posix":
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass  # another user's
-    return True
+@contextlib.contextmanager
+def _spool(root: Path) -> Iterator[Path]:
+    """Yield a folder of this call's own, for copies of what can be read but once."""
+    folder = root / f"spool-{secrets.token_hex(6)}"
+    with locked(folder.with_suffix(".lock"), timeout=-1, remove=True):
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sweep(root: Path) -> None:
     """Remove what killed processes left: copies of pipes at once, work to go on with after two days."""
-    for left in root.glob(f"new-spool-{glob.escape(HOST)}-*"):
-        if not _alive(int(left.name.split("-")[-2])):
-            shutil.rmtree(left, ignore_errors=True)
-    for left in (*root.glob("new-*"), *root.glob("left-*")):
-        try:
+    for left in root.glob("spool-*"):
+        with contextlib.suppress(OSError), locked(left.with_suffix(".lock"), remove=True):
+            shutil.rmtree(left.with_suffix(""), ignore_errors=True)
+    for left in root.glob("new-*"):
+        with contextlib.suppress(OSError):  # another process was quicker
             if time.time() - left.stat().st_mtime > STALE:
                 shutil.rmtree(left, ignore_errors=True)
-        except OSError:
-            pass  # another process was quicker
 
 
 def _valid(folder: Path) -> dict[str, Any] | None:
@@ -334,19 +332,6 @@ def _checksum(path: Path) -> list[int]:
         while block := file.read(BLOCK):
             crc = zlib.crc32(block, crc)
         return [file.tell(), crc]
-
-
-def _publish(entry: Path, folder: Path, meta: dict[str, Any]) -> dict[str, Any]:
-    """Move a finished entry to its place, unless somebody was quicker; the description of what lies there."""
-    for _ in range(2):
-        try:
-            entry.replace(folder)
-            return meta
-        except OSError:
-            if (there := _valid(folder)) is not None:
-                return there
-            shutil.rmtree(folder, ignore_errors=True)
-    raise DataError(f"{folder}: cannot be written; remove it, or set CHARLOOM_CACHE to another folder")
 
 
 def _provenance(collection: Collection, sha256: str) -> dict[str, Any]:
