@@ -35,7 +35,7 @@ CASES = [
     Case(
         "rows without text",
         f"train blank.csv --condition kind {TINY}",
-        "blank.csv: is empty; give a file with text in it",
+        "blank.csv: no row has a text; give a table with a header and rows below",
     ),
     Case(
         "arrays of differing length",

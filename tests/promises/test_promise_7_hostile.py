@@ -163,7 +163,7 @@ def test_configuration_of_any_bytes(content: bytes, tmp_path: Path) -> None:
             chosen.build(section)
 
 
-SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".gz", ".bz2", ".xz", ".csv.gz", ".parquet", ".zst")
+SUFFIXES = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".gz", ".bz2", ".xz", ".csv.gz", ".parquet", ".zst")
 
 
 @given(

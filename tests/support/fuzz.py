@@ -23,7 +23,7 @@ with atheris.instrument_imports(include=["charloom"]):
 
 GOLDEN = Path(__file__).parents[1] / "model" / "golden" / "format-1"
 FILES = ("config.json", "vocab.json", "model.safetensors", "generation.json")
-TABLES = (".csv", ".tsv", ".jsonl", ".csv.gz", ".jsonl.xz")
+TABLES = (".csv", ".tsv", ".json", ".csv.gz", ".jsonl.xz")
 PLACE = Path(tempfile.mkdtemp(prefix="fuzzed-"))
 shutil.copytree(GOLDEN, PLACE / "model")
 

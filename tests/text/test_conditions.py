@@ -129,7 +129,7 @@ LINES = '{"text": "a", "x": [1, 2]}\n{"text": "b", "x": %s}\n'
             "text,x\n" + "".join(f"a{i},{i // 3 * 2}{i % 3 % 2}\n" for i in range(60)),
             r"t\.csv: x has 40 values in 60 rows, and a condition is what many rows share",
         ),
-        ("t.csv", "text,x\n,1\n ,2\n", r"t\.csv: is empty"),
+        ("t.csv", "text,x\n,1\n ,2\n", r"t\.csv: no row has a text"),
         ("t.csv", "text,y\na,1\n", r"t\.csv: there is no column 'x'; there are text, y"),
         ("t.jsonl", LINES % "[1]", r"t\.jsonl: x of line 2 has 1 numbers, those before it 2; fix the row"),
         ("t.jsonl", LINES % "[1, NaN]", r"t\.jsonl: x of line 2 holds NaN or infinity; fix the row"),

@@ -311,6 +311,18 @@ def test_enough_documents_are_split_by_hash_alone(tmp_path: Path) -> None:
         assert set(part.texts()) <= set(other.texts())
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.csv", ""), ("t.csv", "one line"), ("t.csv", "text,id\n"), ("t.json", "[]"), ("t.jsonl", "\n"),
+        ("t.json", '[{"text": null}]'),
+    ],
+)  # fmt: skip
+def test_a_table_without_a_text(tmp_path: Path, name: str, content: str) -> None:
+    with pytest.raises(DataError, match="no row has a text; give a table with a header and rows below"):
+        prepare([written(tmp_path, content, name)])
+
+
 def test_one_document_leaves_nothing_for_validation(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="2 documents leave nothing for validation"):
         prepare([written(tmp_path, "one\none\n")], DataConfig(documents="line"))

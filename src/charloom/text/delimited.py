@@ -20,7 +20,7 @@ DELIMITERS = ",;\t|"  # those that are recognized; any other is named with --del
 SAMPLE = 2**16  # characters from which the dialect is recognized
 MAX_CELL = 2**28  # characters; csv's own limit, 131,072, is shorter than a book
 MAX_SWALLOWED = 20  # lines of one cell with as many delimiters as rows, from which that is no accident
-MAX_NUMBERED = 3  # the same, where each line begins with a number of its own
+MAX_NUMBERED = 3  # the same, where the lines are numbered one after another
 SEPARATOR = re.compile(r'"?sep=(.)"?[\r\n]*', re.IGNORECASE)  # the first line that Excel understands
 QUOTED = r'"[^"]*+(?:""[^"]*+)*+"'
 ESCAPED = re.compile(r'\\(["\\])')
@@ -194,7 +194,9 @@ class _Records:
             )
         if size < MAX_NUMBERED or width < 2 or any(row.count(delimiter) != width - 1 for row in self._record):
             return ""
-        if size >= MAX_SWALLOWED or all(row.split(delimiter)[0].isdecimal() for row in self._record):
+        first = [row.split(delimiter)[0] for row in self._record]
+        number = int(first[0]) if re.fullmatch(r"\d{1,18}", first[0]) else 0
+        if size >= MAX_SWALLOWED or first == [str(number + further) for further in range(size)]:
             return (
                 f"{self._place(start)}: one quoted cell holds lines that all look like rows; remove the lone "
                 f"double quote on line {start}"

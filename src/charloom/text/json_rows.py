@@ -187,6 +187,9 @@ class _Scanner:
     def peek(self) -> str:
         """Return the next character that is no white space, "" at the end."""
         while True:
+            character = self._text[self._at : self._at + 1]
+            if character not in " \t\r\n":  # which holds "", too
+                return character
             found = SPACE.match(self._text, self._at)
             self._at = found.end() if found else self._at
             if self._at < len(self._text) or not self._more():
@@ -222,15 +225,18 @@ class _Scanner:
     def elements(self) -> Iterator[tuple[int, Any]]:
         """Yield the values of a list that has just been opened."""
         opened = self.line
-        while not self.takes("]"):
-            if not self.peek():
+        while (character := self.peek()) != "]":
+            if not character:
                 raise DataError(
                     f"{self.label}: the list that opens on line {opened} is never closed, so the file is not "
                     "whole; fetch or save it again"
                 )
-            if not self.takes(","):
+            if character == ",":
+                self._at += 1
+            else:
                 line = self.line
                 yield line, self.value()
+        self._at += 1
 
     def lists(self) -> Iterator[tuple[int, str, Any]]:
         """Yield the objects in the lists of the next object, each with its line and the list's name."""

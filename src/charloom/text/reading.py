@@ -281,7 +281,7 @@ def _read_documents(
         _note(folder, "documents", {"place": [2, 0, 0], **dealer.note()})
     finally:
         counts = dealer.close()
-    _check(collections, data, sum(counts), counts[0], counts[1], "documents")
+    _check(collections, data, sum(counts), counts[0], counts[1], "rows" if mode == "row" else "documents")
     characters = tuple(dict.fromkeys((*dealer.seen.positions, *dealer.elsewhere.positions)))
     conditions = dealer.tallies.settle([folder / name for name in PARTS])
     encoding, columns = _encoding(collections, data), columns_of(collections[0], data)
@@ -342,6 +342,10 @@ def _label(collections: Sequence[Collection]) -> str:
 def _check(
     collections: Sequence[Collection], data: DataConfig, length: int, train: int, validation: int, what: str
 ) -> None:
+    if not length and what == "rows":
+        raise DataError(
+            f"{_label(collections)}: no row has a text; give a table with a header and rows below"
+        )
     if not length:
         raise DataError(f"{_label(collections)}: is empty; give a file with text in it")
     for name, size, fraction in (("training", train, 100.0), ("validation", validation, data.fractions[1])):
