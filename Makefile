@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check test-slow bench docs clean
+.PHONY: help demo test check test-slow test-random test-lowest bench docs clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -31,6 +31,17 @@ check: $(READY)  ## lint and types
 test-slow: $(READY)  ## the long tests
 	$(BIN)/python -m pytest -m slow
 
+test-random: $(READY)  ## the fast tests three times, in random order (the seed is printed)
+	for i in 1 2 3; do $(BIN)/python -m pytest -p randomly || exit 1; done
+
+test-lowest:  ## the fast tests with every direct dependency at its lowest version
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --upgrade pip
+	$(PYTHON) .github/lowest.py > .venv-lowest/constraints.txt
+	.venv-lowest/bin/python -m pip install --quiet --constraint .venv-lowest/constraints.txt \
+		--editable '.[all]' --group dev --group docs
+	.venv-lowest/bin/python -m pytest
+
 bench: $(READY)  ## the tables of benchmarks/
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
 	$(BIN)/python benchmarks/all.py
@@ -39,4 +50,4 @@ docs: $(READY)  ## the site, into docs/_build/html
 	$(BIN)/python -m sphinx -q -W --keep-going docs docs/_build/html
 
 clean:  ## remove what the other targets made
-	rm -rf .venv runs dist build docs/_build
+	rm -rf .venv .venv-lowest runs dist build docs/_build
