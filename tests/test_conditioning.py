@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,44 @@ def test_translate_and_caption_are_greedy_and_take_options() -> None:
         captions.translate(["a"])
     with pytest.raises(UsageError, match="the model has 0 conditions that are arrays"):
         translator.caption([1])
+
+
+@pytest.mark.parametrize("nothing", [[], (), iter([]), ""], ids=repr)
+def test_nothing_to_do(nothing: Any) -> None:
+    made = CharacterModel(model((KIND,), TRANSLATES))
+    if nothing == "":
+        for each in (made.translate, made.classify, made.generator.sample_many):
+            with pytest.raises(UsageError, match="takes a list of texts; put brackets around the one"):
+                list(each(nothing))
+        with pytest.raises(UsageError, match="give one, as --source"):
+            made.translate([""])
+        return
+    assert made.translate(nothing) == []
+    assert list(made.classify(nothing, source=nothing)) == []
+    assert list(made.generator.sample_many(nothing, n=0)) == []
+    assert made.generator.prime_many(list(nothing)) == []
+    assert list(made.generator.score(nothing)) == []
+    with pytest.raises(UsageError, match="prompts: the list is empty"):
+        next(made.generator.sample_many(nothing))
+
+
+@pytest.mark.parametrize("wrong", [None, 5, b"a", ["a"]], ids=repr)
+def test_what_is_no_text(wrong: Any) -> None:
+    made = CharacterModel(model())
+    translator = CharacterModel(model((), TRANSLATES))
+    with pytest.raises(UsageError, match="top is"):
+        made.sample(top=wrong if wrong not in (None, 5) else -1)
+    calls: list[Callable[[], object]] = [
+        lambda: made.generate(wrong),
+        lambda: list(made.stream(wrong)),
+        lambda: made.score(wrong),
+        lambda: list(made.generator.sample_many([wrong], n=1)),
+        lambda: translator.translate([wrong]),
+        lambda: translator.generate(source=wrong),
+    ]
+    for call in calls:
+        with pytest.raises(UsageError):
+            call()
 
 
 def test_strength_multiplies_what_is_learned_of_the_condition() -> None:

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from charloom.errors import UsageError
+from charloom.errors import ModelError, UsageError
 from charloom.insight import classify
 from charloom.insight.classify import Classified
 from charloom.model.folder import Model
 from charloom.runtime.generator import Generator, Sample
 from charloom.runtime.options import SamplerConfig
-from charloom.runtime.sample import Given
+from charloom.runtime.sample import Given, require_several
 from charloom.settings import nearest
 from charloom.text.condition import Asked
 from charloom.text.tables import TAB
@@ -47,12 +47,20 @@ class Score:
 
 
 class CharacterModel:
-    """A trained model: it writes (`generate`, `stream`, `sample`) and judges (`score`)."""
+    """A trained model: it writes (`generate`, `stream`, `sample`) and judges (`score`).
+
+    Raises ModelError where the model's default sampling settings (generation.json) are none.
+    """
 
     def __init__(self, model: Model, path: Path | None = None, precision: str = "float32") -> None:
         self.model = model
         self.path = path
         self.precision = precision
+        try:
+            self.settings()
+        except UsageError as error:
+            where = "default sampling settings" if path is None else path / "generation.json"
+            raise ModelError(f"{where}: {error}") from error
 
     def __repr__(self) -> str:
         config, ids = self.model.config, len(self.model.vocabulary)
@@ -67,10 +75,11 @@ class CharacterModel:
     def settings(self, **options: Any) -> SamplerConfig:
         """The model's default sampling settings, with these over them; raises UsageError."""
         known = [field.name for field in fields(SamplerConfig)]
-        for name in options:
+        chosen = {**self.model.sampling, **options}
+        for name in chosen:
             if name not in known:
                 raise UsageError(f"there is no option {name!r}{nearest(name, known)}")
-        return SamplerConfig(**{**self.model.sampling, **options})
+        return SamplerConfig(**chosen)
 
     def generate(self, prompt: str = "", **options: Any) -> str:
         """New text after `prompt`, without it; options are those of `SamplerConfig` (temperature, seed, …).
@@ -105,8 +114,7 @@ class CharacterModel:
 
         Raises UsageError for a source that is empty, and where the model does not translate.
         """
-        if isinstance(sources, str):
-            raise UsageError("translate takes a list of texts; put brackets around the one")
+        require_several("translate", sources)
         given = [Given("", condition, source) for source in sources]
         return [sample.text for sample in self._likeliest(given, options)]
 
@@ -129,8 +137,7 @@ class CharacterModel:
         `condition` names one where the model has several; `source`, where it translates, is what the texts
         belong to: one for all, or one for each. Raises UsageError where it has no labels.
         """
-        if isinstance(texts, str):
-            raise UsageError("classify takes a list of texts; put brackets around the one")
+        require_several("classify", texts)
         return classify.classify(self.generator, texts, condition, source=source)
 
     def _likeliest(self, given: Sequence[Given], options: Mapping[str, Any]) -> Iterator[Sample]:

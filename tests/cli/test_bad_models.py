@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bad_input import ANY, FILES, Case, age, check, cut, drop, garble, in_runs, poison, reshape
+from bad_input import ANY, FILES, Case, age, check, cut, drop, garble, in_runs, poison, reshape, sampling
 
 CASES = [
     Case(
@@ -60,6 +60,18 @@ CASES = [
         "sample run",
         f"run/vocab.json: not valid JSON ({ANY}); train or copy the model again",
         damage=garble,
+    ),
+    Case(
+        "an unknown key among the sampling settings",
+        "sample run",
+        "run/generation.json: there is no option 'temprature'; did you mean 'temperature'?",
+        damage=sampling(temprature=0.8),
+    ),
+    Case(
+        "a sampling setting of a wrong type",
+        "info run",
+        "run/generation.json: temperature is '0.8'; it takes a number from 0 to 100 (0 is greedy)",
+        damage=sampling(temperature="0.8"),
     ),
     Case(
         "a model of a future version",

@@ -35,6 +35,25 @@ CASES = [
         2,
     ),
     Case(
+        "a regular expression that is cut off",
+        "sample run --match ([",
+        "match '([': unterminated character set at character 2; "
+        "write signs of its syntax as in \\( to mean themselves",
+        2,
+    ),
+    Case(
+        "a regular expression that looks ahead",
+        "sample run --match a(?=b)",
+        "match: '(?=' at character 2: lookahead and lookbehind are not supported; describe the whole text",
+        2,
+    ),
+    Case(
+        "a regular expression of a million states",
+        "sample run --match ((a{99}){99}){99}",
+        "match: the expression needs 970,300 states, and may have 20,000; shorten its repetitions",
+        2,
+    ),
+    Case(
         "an unknown setting",
         "train text.txt --set train.rat=1",
         "--set train.rat: [train] has no key 'rat'; did you mean 'rate'?",

@@ -46,6 +46,16 @@ OPTIONS = [
 ]
 
 
+@pytest.mark.parametrize("specials", [(), ("<bos>", "<eos>", "<byte>")], ids=["bare", "byte"])
+@pytest.mark.parametrize("ids", [[-1], [0, 10**6]], ids=str)
+def test_ids_out_of_range_are_refused(make_model, specials, ids) -> None:
+    generator = Generator(make_model("gru", specials=specials))
+    array = np.array(ids, np.int32)
+    for call in (generator.logits, generator.continue_score, lambda ids: next(generator.score([ids]))):
+        with pytest.raises(DataError, match=r"the ids run from -?\d+ to -?\d+; this vocabulary has 0 to"):
+            call(array)
+
+
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_every_option_gives_one_text_on_every_path(make_model, options, tmp_path) -> None:
     written = CharacterModel(make_model("lstm", hidden=40))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -25,8 +27,15 @@ from charloom.text.vocabulary import Vocabulary
         *(("no_repeat", value) for value in (-1,)),
         *(("frequency_penalty", value) for value in (math.nan, math.inf)),
         *(("presence_penalty", value) for value in (math.nan, -math.inf)),
-        ("stop", ("",)),
-        *(("bias", value) for value in ({"ab": 1.0}, {"a": math.nan}, {"a": math.inf})),
+        *(("temperature", value) for value in (None, [1], np.bool_(True), np.float32(math.nan), 1j)),
+        *(("length", value) for value in (np.int64(0), np.float64(3), True, "5", None)),
+        *(("ban", value) for value in (None, 5, ["a"])),
+        *(("only", value) for value in (None, 5)),
+        *(("match", value) for value in (None, 5)),
+        *(("ignore_eos", value) for value in (1, None, "yes")),
+        *(("stop", value) for value in ("", ("",), 5, None, [5], {"a": 1})),
+        *(("bias", value) for value in ({"ab": 1.0}, {"a": math.nan}, {"a": math.inf}, {"": 1}, {5: 1})),
+        *(("bias", value) for value in ({"a": "1"}, {"a": 1e39}, {"a": True}, None, 5, "a")),
     ],
     ids=str,
 )
@@ -40,6 +49,28 @@ def test_values_out_of_range_are_refused(option, value) -> None:
 def test_the_limits_themselves_are_allowed() -> None:
     SamplerConfig(temperature=0, top_p=1, min_p=1, length=1)
     SamplerConfig(temperature=MOST_TEMPERATURE, bias={"a": -math.inf})
+
+
+def test_numbers_of_numpy_become_those_of_python() -> None:
+    options = {
+        "temperature": np.float32(0.5), "top_p": np.float16(0.5), "top_k": np.uint8(3), "length": np.int64(9),
+        "seed": np.uint32(7), "ignore_eos": np.bool_(False), "min_p": np.int32(0),
+    }  # fmt: skip
+    found = SamplerConfig(**options, bias={"a": np.float32(2)}, stop=["b", "c"])
+    assert found == SamplerConfig(
+        temperature=0.5, top_p=0.5, top_k=3, length=9, seed=7, min_p=0.0, bias={"a": 2.0}, stop=("b", "c")
+    )
+    plain = json.loads(json.dumps(asdict(found)))
+    assert {type(value) for value in plain.values()} <= {int, float, bool, str, list, dict}
+    assert SamplerConfig(stop="end").stop == ("end",)
+
+
+def test_the_coldest_temperatures_are_greedy() -> None:
+    assert [SamplerConfig(temperature=t).row()[0] for t in (0, 1e-320, 1e-40)] == [0, 0, 0]
+    assert SamplerConfig(temperature=1e-20).row()[0] == 1e-20
+    vocabulary = Vocabulary.of_characters("ab")
+    added = SamplerConfig(bias={"a": -1e300, "b": -math.inf}).added(vocabulary)
+    assert added.tolist() == [-10_000, -math.inf]
 
 
 def test_what_is_never_drawn_is_forbidden() -> None:

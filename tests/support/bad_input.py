@@ -78,6 +78,10 @@ def age(run: Path) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "format": 99}), encoding="utf-8")
 
 
+def sampling(**values: Any) -> Callable[[Path], object]:
+    return lambda run: (run / "generation.json").write_text(json.dumps(values), encoding="utf-8")
+
+
 def garble(run: Path) -> None:
     (run / "vocab.json").write_text("{ no JSON", encoding="utf-8")
 

@@ -211,6 +211,23 @@ def test_nothing_is_lost(text: str, exact: bool) -> None:
             assert part.bytes == len(part.text().encode("utf-8", "surrogatepass"))
 
 
+@pytest.mark.parametrize("unit", ["char", "byte"])
+def test_the_end_of_a_part_counts_its_own_characters(tmp_path: Path, unit: str) -> None:
+    text = "Über ein año 日本 😀\n" * 200
+    config = DataConfig(fractions=(100, 0, 0), unit=unit, documents="whole")
+    part = prepare([written(tmp_path, text)], config).train
+    end = part.end(1000)
+    assert (end.characters, end.bytes) == (1000, len(end.utf8()))
+    assert len(end.ids) == 1000
+    data = text.encode() if unit == "byte" else text
+    expected = data[-1000:] if isinstance(data, bytes) else data[-1000:].encode()
+    assert end.utf8().tobytes() == expected
+    for count, characters in ((0, 0), (-5, 0), (10**9, part.characters)):
+        end = part.end(count)
+        assert (len(end.ids), end.characters) == (min(max(count, 0), len(part.ids)), characters)
+        assert end.bytes == (part.bytes if characters else 0)
+
+
 def test_several_texts_are_one_after_another(tmp_path: Path) -> None:
     a, b = written(tmp_path, "one", "a.txt"), written(tmp_path, "two\n", "b.txt")
     corpus = prepare([a, b, a], ALL)

@@ -58,8 +58,15 @@ class Model:
         """How many numbers the weights hold."""
         return self.config.parameters(len(self.vocabulary))
 
-    def encode(self, text: str) -> Ids:
-        """Ids (n,) of a text, brought into the form that the training text was brought into."""
+    def encode(self, text: str | bytes) -> Ids:
+        """Ids (n,) of a text, brought into the form that the training text was brought into.
+
+        Raises UsageError for what is no text, DataError for a character that the model cannot read.
+        """
+        if isinstance(text, bytes) and self.vocabulary.unit == "byte":
+            return self.vocabulary.encode(text)
+        if not isinstance(text, str):
+            raise UsageError(f"a text is a string, not {type(text).__name__}; found {text!r:.40}")
         return self.vocabulary.encode(self.formed(text))
 
     def unknown(self, text: str) -> list[str]:

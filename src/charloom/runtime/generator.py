@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import count, islice, repeat
+from operator import attrgetter
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from charloom.runtime.automaton import Automaton
 from charloom.runtime.batch import Batch, Engine, Stream
 from charloom.runtime.beginning import Beginning
 from charloom.runtime.options import SamplerConfig
-from charloom.runtime.sample import Alternative, Given
+from charloom.runtime.sample import Alternative, Given, require_several, require_top
 from charloom.runtime.sample import Sample as Sample  # who generates finds the records here too
 from charloom.runtime.sample import Scores as Scores
 from charloom.runtime.state import State
@@ -110,7 +111,10 @@ class Generator:
         settings = _seeded(settings, seed)
         if batch < 1:
             raise UsageError(f"batch is {batch}; it takes at least 1")
-        given = [Given(prompt) if isinstance(prompt, str) else prompt for prompt in prompts]
+        require_several("prompts", prompts)
+        given = [prompt if isinstance(prompt, Given) else Given(prompt) for prompt in prompts]
+        if not given and (n is None or n > first):
+            raise UsageError("prompts: the list is empty; give a text to go on from, or an empty one")
 
         def starts() -> Iterator[tuple[int, Given, State]]:
             numbers = count(first) if n is None else iter(range(first, n))
@@ -225,6 +229,7 @@ class Generator:
         top: int | None,
     ) -> Iterator[Sample]:
         """Texts in the order of `starts` (number, what is given, state), from `rows` streams in lockstep."""
+        require_top(top)
         matching = self.automaton(settings)
         traced = top is not None or settings.best_of > 1
         batch = Batch(self.engine, self.model, rows)
@@ -259,14 +264,12 @@ class Generator:
                     and len(order[0][2]) == settings.best_of
                 ):
                     number, given, streams = order.popleft()
-                    yield max((self._finished(s, given, top) for s in streams), key=_likelihood)
+                    yield max((self._finished(s, given, top) for s in streams), key=attrgetter("likelihood"))
         finally:
             batch.close()
 
     def automaton(self, settings: SamplerConfig, max_entries: int = match.MAX_ENTRIES) -> Automaton | None:
-        """Return the table of `match`, if any. Raises UsageError where no match fits the length, and as
-        `charloom.runtime.match.automaton` does.
-        """
+        """Return the table of `match`, if any. Raises UsageError as `match` does, and where none fits."""
         if not settings.match:
             return None
         vocabulary = self.model.vocabulary
@@ -337,6 +340,8 @@ class Generator:
         self, rows: Sequence[Ids], starts: Sequence[State], *, scored: bool
     ) -> tuple[list[State], list[Floats]]:
         """Feed each row of ids from its state: the states after it and, if asked, scores (2, n) of each."""
+        if not rows:
+            return [], []
         order = sorted(range(len(rows)), key=lambda b: -len(rows[b]))
         lengths = np.array([len(rows[b]) for b in order])
         hidden, logits = self._padded([starts[b] for b in order])
@@ -390,8 +395,3 @@ def _engine(model: Model, precision: Precision) -> Engine:
 def _seeded(settings: SamplerConfig | None, seed: int | None) -> SamplerConfig:
     settings = settings or SamplerConfig()
     return settings if seed is None else replace(settings, seed=seed)
-
-
-def _likelihood(sample: Sample) -> float:
-    """Nats a drawn id: by the sum, the shortest would always win."""
-    return sample.log_probability / max(len(sample.log_probabilities), 1)

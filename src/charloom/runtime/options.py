@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,11 +17,31 @@ from charloom.runtime.draw import MOST_SEED
 if TYPE_CHECKING:
     from charloom.text.vocabulary import Vocabulary
 
-MOST_TEMPERATURE = 100.0
+MOST_TEMPERATURE = 100
 """At 100 a lead of ten nats is a factor of 1.1: uniform for every purpose."""
 
+MIN_TEMPERATURE = 1e-30
+"""Below it, quotients leave float32, and the smallest lead is certainty: greedy."""
+
+MAX_BIAS = 10_000  # nats: certainty, and far from the ends of float32
 MOST_BEST_OF = 1000
-MOST_STRENGTH = 100.0  # the units that keep a condition have reached their ends long before
+MOST_STRENGTH = 100  # the units that keep a condition have reached their ends long before
+
+UNBOUNDED = 2**31 - 1
+NUMBERS = {
+    "temperature": (0, MOST_TEMPERATURE, "0 is greedy"),
+    "top_p": (0, 1, "1 keeps every character"),
+    "min_p": (0, 1, "0 keeps every character"),
+    "frequency_penalty": (-100, 100, "0 is none"),
+    "presence_penalty": (-100, 100, "0 is none"),
+    "strength": (0, MOST_STRENGTH, "1 is as learned, 0 is without a condition"),
+    "top_k": (0, UNBOUNDED, "0 keeps every character"),
+    "no_repeat": (0, UNBOUNDED, "0 is no such rule"),
+    "length": (1, UNBOUNDED, "it counts characters"),
+    "best_of": (1, MOST_BEST_OF, "1 takes the first"),
+    "seed": (0, MOST_SEED, "the same seed gives the same text"),
+}
+"""Of each number: the least, the most, and a hint."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +61,7 @@ class SamplerConfig:
     bias: Mapping[str, float] = field(default_factory=dict)  # character: nats to add to its logit
     ban: str = ""  # characters that never appear
     only: str = ""  # if any, no other characters appear
-    stop: tuple[str, ...] = ()  # the text ends before the first of these
+    stop: str | Sequence[str] = ()  # the text ends before the first of these
     match: str = ""  # if any, the text matches this regular expression
     length: int = 300  # characters; the lesson's
     ignore_eos: bool = False
@@ -49,31 +70,38 @@ class SamplerConfig:
     seed: int = 0  # the same settings give the same text
 
     def __post_init__(self) -> None:
-        _number("temperature", self.temperature, 0, MOST_TEMPERATURE, "0 is greedy")
-        _number("top_p", self.top_p, 0, 1, "1 keeps every character")
+        for name, (least, most, hint) in NUMBERS.items():
+            kind = int if isinstance(getattr(SamplerConfig, name), int) else float
+            object.__setattr__(self, name, _number(name, getattr(self, name), kind, least, most, hint))
         if self.top_p == 0:
             raise UsageError("top_p is 0, which keeps no character; temperature 0 is greedy")
-        _number("min_p", self.min_p, 0, 1, "0 keeps every character")
-        _number("frequency_penalty", self.frequency_penalty, -100, 100, "0 is none")
-        _number("presence_penalty", self.presence_penalty, -100, 100, "0 is none")
-        _number("strength", self.strength, 0, MOST_STRENGTH, "1 is as learned, 0 is without a condition")
-        _whole("top_k", self.top_k, 0, 2**31 - 1, "0 keeps every character")
-        _whole("no_repeat", self.no_repeat, 0, 2**31 - 1, "0 is no such rule")
-        _whole("length", self.length, 1, 2**31 - 1, "it counts characters")
-        _whole("best_of", self.best_of, 1, MOST_BEST_OF, "1 takes the first")
-        _whole("seed", self.seed, 0, MOST_SEED, "the same seed gives the same text")
-        if any(not stop for stop in self.stop):
-            raise UsageError("a stop string is empty, so that no text could begin; leave it out")
+        for name in ("ban", "only", "match"):
+            if not isinstance(getattr(self, name), str):
+                raise UsageError(f"{name} is {getattr(self, name)!r:.60}; it takes a string")
+        if not isinstance(self.ignore_eos, bool | np.bool_):
+            raise UsageError(f"ignore_eos is {self.ignore_eos!r:.60}; it takes true or false")
+        object.__setattr__(self, "ignore_eos", bool(self.ignore_eos))
+        stops = (self.stop,) if isinstance(self.stop, str) else self.stop
+        if not isinstance(stops, list | tuple) or not all(isinstance(stop, str) for stop in stops):
+            raise UsageError(f"stop is {stops!r:.60}; it takes a string, or several in a list")
+        if not all(stops):
+            raise UsageError("stop: a string is empty, so that no text could begin; leave it out")
+        object.__setattr__(self, "stop", tuple(stops))
+        if not isinstance(self.bias, Mapping):
+            raise UsageError(f"bias is {self.bias!r:.60}; it takes nats by character, as in {{'a': -1}}")
+        bias = {}
         for character, nats in self.bias.items():
-            if len(character) != 1:
-                raise UsageError(f"bias for {character!r}: it takes one character at a time")
-            if math.isnan(nats) or nats == math.inf:
-                raise UsageError(f"bias for {character!r} is {nats}; it takes a number, or -inf to ban")
+            if not isinstance(character, str) or len(character) != 1:
+                raise UsageError(f"bias for {character!r:.60}: it takes one character at a time")
+            what, hint = f"bias for {character!r}", "-inf forbids the character"
+            number = _number(what, nats, float, -math.inf, MAX_BIAS, hint)
+            bias[character] = number if number == -math.inf else max(number, -MAX_BIAS)
+        object.__setattr__(self, "bias", bias)
 
     def row(self) -> Doubles:
         """The options as the kernels read them; places in `charloom.runtime.sampler`."""
         numbers = (
-            self.temperature,
+            self.temperature if self.temperature >= MIN_TEMPERATURE else 0,
             self.top_k,
             self.top_p,
             self.min_p,
@@ -117,12 +145,11 @@ def _ids(characters: str, vocabulary: Vocabulary) -> list[int]:
     return [i for i in map(vocabulary.places.get, characters) if i is not None]
 
 
-def _number(name: str, value: float, least: float, most: float, hint: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise UsageError(f"{name} is {value!r}; it takes a number from {least:g} to {most:g} ({hint})")
-
-
-def _whole(name: str, value: int, least: int, most: int, hint: str) -> None:
-    if type(value) is not int or not least <= value <= most:
-        limit = f"from {least} to {most}" if most < 2**31 - 1 else f"of at least {least}"
-        raise UsageError(f"{name} is {value!r}; it takes a whole number {limit} ({hint})")
+def _number(name: str, value: Any, kind: type[float], least: float, most: float, hint: str) -> float:
+    """Return a number of Python's, an int where `kind` is int, from any number in the range, NumPy's too."""
+    accepted = isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
+    if not accepted or not least <= value <= most:
+        what = "a whole number" if kind is int else "a number"
+        limit = f"of at least {least}" if most == UNBOUNDED else f"from {least} to {most}"
+        raise UsageError(f"{name} is {value!r:.60}; it takes {what} {limit} ({hint})")
+    return kind(value)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
+from charloom.errors import UsageError
 from charloom.runtime.arrays import Floats
 from charloom.runtime.writer import FinishReason
 from charloom.text.condition import Asked
@@ -26,6 +29,12 @@ class Given:
     prompt: str = ""
     condition: Asked = None
     source: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for a prompt or a source that is no string."""
+        for name in ("prompt", "source"):
+            if not isinstance(getattr(self, name), str):
+                raise UsageError(f"{name}: it takes a string; found {getattr(self, name)!r:.40}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +67,11 @@ class Sample:
         """The sum of `log_probabilities`, in nats."""
         return sum(self.log_probabilities)
 
+    @property
+    def likelihood(self) -> float:
+        """Nats per drawn id: by the sum, the shortest of several texts would always win."""
+        return self.log_probability / max(len(self.log_probabilities), 1)
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -68,3 +82,15 @@ class Scores:
 
     log_probabilities: Floats
     entropies: Floats
+
+
+def require_several(what: str, texts: object) -> None:
+    """Raise UsageError where `texts` is one text, or nothing that could hold texts."""
+    if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
+        raise UsageError(f"{what} takes a list of texts; put brackets around the one")
+
+
+def require_top(top: object) -> None:
+    """Raise UsageError where `top` is no number of alternatives."""
+    if top is not None and (not isinstance(top, int | np.integer) or top < 0):
+        raise UsageError(f"top is {top!r:.40}; it takes a whole number of at least 0")

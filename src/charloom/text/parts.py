@@ -36,6 +36,7 @@ from charloom.text.vocabulary import (
     CodePoints,
     Utf8Decoder,
     Vocabulary,
+    begins,
     code_points,
 )
 
@@ -130,8 +131,14 @@ class Part:
         return vectors(conditions, self.labels[documents], self.arrays[documents])
 
     def end(self, symbols: int) -> Part:
-        """Its last `symbols` ids (and bytes of text) as one whole text, for what only counts."""
-        return replace(self, ids=self.ids[-symbols:], documents=None, _text=self._text[-symbols:])
+        """Return its last `symbols` ids, and as many characters of its text, as one whole text."""
+        count = max(0, min(symbols, len(self.ids)))
+        tail = self._text[max(0, len(self._text) - 4 * count) :]  # of UTF-8
+        starts = np.flatnonzero(begins(tail) | (self.unit == "byte"))
+        starts = starts[max(0, len(starts) - count) :]
+        text = tail[starts[0] :] if len(starts) else tail[:0]
+        ids, characters = self.ids[len(self.ids) - count :], len(starts)
+        return replace(self, ids=ids, documents=None, characters=characters, bytes=len(text), _text=text)
 
     def _rows(self, limit: int | None) -> Iterator[list[int]]:
         """The table's rows, read so that no more than a few thousand are held."""

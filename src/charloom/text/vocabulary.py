@@ -141,9 +141,21 @@ class Vocabulary:
         return ids
 
     def rows(self, ids: npt.ArrayLike) -> Ids:
-        """The rows of the model for these ids: virtual ids become the row of `<byte>`."""
+        """The rows of the model for these ids: virtual ids become the row of `<byte>`.
+
+        Raises DataError for an id out of range.
+        """
         array = np.asarray(ids, dtype=np.int32)
+        self.require(array)
         return array if self.byte is None else np.where(array < len(self), array, np.int32(self.byte))
+
+    def require(self, ids: npt.NDArray[np.integer[Any]]) -> None:
+        """Raise DataError where one of `ids` (n,) is none of this vocabulary, nor a virtual one."""
+        count = len(self) + (0 if self.byte is None else 256)
+        if ids.size and (ids.min() < 0 or ids.max() >= count):
+            raise DataError(
+                f"the ids run from {ids.min()} to {ids.max()}; this vocabulary has 0 to {count - 1}"
+            )
 
     def decode(self, ids: npt.ArrayLike) -> str:
         """The text of these ids; specials give nothing, bytes that are not UTF-8 give U+FFFD."""
@@ -248,6 +260,7 @@ class Decoder:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._utf8 = Utf8Decoder()
+        self._vocabulary = vocabulary
         self._kinds, self._points = vocabulary.spelling
         self._whole = vocabulary.whole
 
@@ -262,11 +275,7 @@ class Decoder:
         array = array.astype(np.int64)
         if array.size == 0:
             return ""
-        if array.min() < 0 or array.max() >= len(self._kinds):
-            raise DataError(
-                f"the ids run from {array.min()} to {array.max()}; "
-                f"this vocabulary has 0 to {len(self._kinds) - 1}"
-            )
+        self._vocabulary.require(array)
         kinds = self._kinds[array]
         borders = np.flatnonzero(np.diff(kinds)) + 1
         runs = zip([0, *borders.tolist()], [*borders.tolist(), len(array)], strict=True)
