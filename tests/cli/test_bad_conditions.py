@@ -50,7 +50,8 @@ CASES = [
     Case(
         "a condition for a text that is no table",
         f"train text.txt --condition kind {TINY}",
-        "text.txt: is no table, so it has no columns; leave out their names and the delimiter",
+        "text.txt: is no table by its name, so it has no columns; rename it to .csv, .tsv or .json, or leave "
+        "out columns and delimiter",
         2,
     ),
     Case(

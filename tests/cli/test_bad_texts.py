@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,29 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.when)
 def test_it_is_told_on_one_line_and_nothing_is_lost(either, folder: Path, case: Case) -> None:
     check(either, folder, case)
+
+
+def test_a_table_is_read_as_it_was_meant(quick, tmp_path: Path) -> None:
+    """The separator is recognized and reported, and so are rows without a text."""
+    rows = [f'{n};ann;"tea, mat {n}; she said \\"hi\\""' for n in range(60)]
+    (tmp_path / "own.csv").write_text("\r".join(["id;user;text", *rows, "60;ann;"]), encoding="utf-8")
+    (tmp_path / "chats.json").write_text(
+        json.dumps(
+            [{"data": {"messages": [{"role": "user", "content": f"hi {n}"}]}} for n in range(60)] + [{}]
+        ),
+        encoding="utf-8",
+    )
+    for name, column, first in (
+        ("own.csv", "text", 'tea, mat 0; she said "hi"'), ("chats.json", "data.messages", "user: hi 0")
+    ):  # fmt: skip
+        found = quick("train", name, "--text", column, *TINY.split(), "--out", f"{name}.run")
+        assert found.code == 0, found.err
+        assert "1 row has no text, left out" in found.out
+        assert ("columns separated by ';'" in found.out) is (name == "own.csv")
+        inspected = json.loads(quick("data", "inspect", name, "--text", column, "--json").out)
+        assert inspected["first"] == first
+        assert inspected["delimiter"] == (";" if name == "own.csv" else "")
+        assert min(inspected["parts"].values()) > 0
 
 
 def test_a_process_tells_it_too(charloom, folder: Path) -> None:

@@ -104,7 +104,7 @@ def test_arrays_beside_lines(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"t\.txt: pixels is no array in an \.npz beside it"):
         prepare([path], DataConfig(documents="line", condition=("pixels",), fractions=ALL))
     (tmp_path / "t.npz").unlink()
-    with pytest.raises(UsageError, match="is no table, so it has no columns"):
+    with pytest.raises(UsageError, match="is no table by its name, so it has no columns"):
         prepare([path], data)
 
 

@@ -130,6 +130,7 @@ LONG = "".join(f"{n},cat {n}\n" for n in range(1000))  # rows of two cells
         ("id,text,a|b|c|d\n0,tea|mat,\n", "t.csv", ["tea|mat"]),
         ("text;a,b;c\nx;y,z;\n", "t.csv", ["x"]),
         ('"id;x","text"\n0,tea\n', "t.csv", ["tea"]),
+        ('"no.\n(id)";text\n0;tea, mat\n', "t.csv", ["tea, mat"]),
         ('id, text\n0, "tea, mat"\n1, hat\n', "t.csv", ["tea, mat", "hat"]),
         ("sep=;\r\nid;text\r\n0;tea, mat\r\n", "t.csv", ["tea, mat"]),
         ('id,text\r0,tea\r1,"a\rb"\r', "t.csv", ["tea", "a\nb"]),
@@ -157,6 +158,8 @@ def test_delimited_text_as_people_write_it(
     ("content", "message"),
     [
         ("tweet\nI like it, really\n", "line 2: 2 cells, but the first row has 1"),
+        ("tweet\nI like it\nor | not\n1, 2; 3\n", "line 4: 2 cells, but the first row has 1"),
+        ("text|id\ntea|1\nmat\n", r"line 3: 1 cell, but the first row has 2; .* '\|'"),
         ("id,text\n1,a\n2,tea, mat\n", "line 3: 3 cells, but the first row has 2"),
         ("id,text\n1,a\n2,tea\nmat\n", "line 4: 1 cell, but the first row has 2"),
         (f'id,text\n{LONG}1,"tea\n{LONG}', "line 1002: the double quote that opens here is never closed"),

@@ -18,6 +18,7 @@ from charloom.errors import DataError
 
 DELIMITERS = ",;\t|"  # those that are recognized; any other is named with --delimiter
 SAMPLE = 2**16  # characters from which the dialect is recognized
+HEADER = 8  # lines that the names of columns may take, quoted ones with line breaks
 MAX_CELL = 2**28  # characters; csv's own limit, 131,072, is shorter than a book
 MAX_SWALLOWED = 20  # lines of one cell with as many delimiters as rows, from which that is no accident
 MAX_NUMBERED = 3  # the same, where the lines are numbered one after another
@@ -77,24 +78,26 @@ def records(
     if sample and (found := SEPARATOR.fullmatch(sample[0])):
         usual, skipped = found[1], 1
     rows = sample[skipped:]
-    header = next((line for line in rows if line.strip()), "")
+    head = "".join(rows[:HEADER])
     if chosen.delimiter:
         likely = [chosen.delimiter]
     elif skipped:
         likely = [usual]
     else:
-        likely = [each for each in dict.fromkeys((usual, *DELIMITERS)) if each in header] or [usual]
+        likely = [each for each in dict.fromkeys((usual, *DELIMITERS)) if each in head or each == usual]
     flags = (False, True) if chosen.quotes else (False,)
     dialects = [
         replace(chosen, delimiter=d, spaces=s, escapes=e) for d, s, e in product(likely, flags, flags)
     ]
     # The first of the best: what is usual wins where nothing speaks against it.
-    dialect = max(dialects, key=lambda each: _fit(each, rows, set(names))) if rows else dialects[0]
+    dialect = max(dialects, key=lambda each: _fit(each, rows, set(names), usual)) if rows else dialects[0]
     return dialect, iter(_Records(chain(rows, text), dialect, label, skipped))
 
 
-def _fit(dialect: Dialect, sample: Sequence[str], wanted: set[str]) -> tuple[bool, float, int]:
-    """Rate a dialect by a sample: its header, the share of lines in whole rows, the number of columns."""
+def _fit(
+    dialect: Dialect, sample: Sequence[str], wanted: set[str], usual: str
+) -> tuple[bool, bool, float, int]:
+    """Rate a dialect by a sample: what its header has, the share of lines in whole rows, the columns."""
     found = _Records(iter(sample), dialect, "", 0, switches=False)
     header: list[str] = []
     good = 0
@@ -105,7 +108,9 @@ def _fit(dialect: Dialect, sample: Sequence[str], wanted: set[str]) -> tuple[boo
                 good += found.line - start + 1
     except DataError:
         pass
-    return wanted <= set(header), good / len(sample), len(header)
+    several = len(header) > 1
+    share = good / len(sample) if several or dialect.delimiter == usual else 0.0
+    return wanted <= set(header), several, share, len(header)
 
 
 class _Records:

@@ -133,7 +133,8 @@ def _mode(collections: Sequence[Collection], data: DataConfig) -> tuple[Mode, st
         or (data.conditions and not all(map(arrays.beside, sources)))
     ):
         raise UsageError(
-            f"{sources[0].label}: is no table, so it has no columns; leave out their names and the delimiter"
+            f"{sources[0].label}: is no table by its name, so it has no columns; rename it to .csv, .tsv or "
+            ".json, or leave out columns and delimiter"
         )
     if data.documents != "auto":
         return data.documents, ""
