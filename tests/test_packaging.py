@@ -111,7 +111,7 @@ def test_the_source_distribution_can_test_itself(built: Path) -> None:
 
 def test_every_page_tells_the_same_version() -> None:
     assert f"\nversion: {charloom.__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
-    first = re.search(r"^## \[(.*?)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    first = re.search(r"^## \[(\d.*?)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
     assert first is not None
     assert first[1] == charloom.__version__
 

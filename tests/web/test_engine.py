@@ -112,6 +112,7 @@ def test_a_wrong_beginning_is_told(lab: Lab, make_folder: MakeFolder) -> None:
     translates, _ = make_folder(specials=TRANSLATES)
     bare = generated(lab(one), "a ", condition="even", length=20)
     require_drawn(Generator(model), bare, "a ", SamplerConfig(length=20), condition="even")
+    pages = {source: lab(source) for source in (both, none, translates)}
     for source, options, told in (
         (both, {"condition": "even"}, "there are .*; say which"),
         (both, {"condition": {"klass": 1}}, "condition klass: the model has none of this name"),
@@ -123,7 +124,7 @@ def test_a_wrong_beginning_is_told(lab: Lab, make_folder: MakeFolder) -> None:
         (translates, {}, "belongs to a source; give one"),
     ):
         with pytest.raises(Error, match=told):
-            generated(lab(source), "a", **options)
+            generated(pages[source], "a", **options)
 
 
 OPTIONS: list[dict[str, Any]] = [

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Page, expect
 
@@ -18,6 +18,12 @@ from in_browser import finish, settle, write
 
 Open = Callable[..., Page]
 MakeFolder = Callable[..., tuple[Path, Model]]
+
+PASTE = """(area, text) => {
+  area.value = text;
+  area.dispatchEvent(new InputEvent("input", { bubbles: true }));
+}"""
+"""Quicker than typing a text of megabytes."""
 
 
 def test_it_writes_what_the_runtime_writes_and_goes_on(open_page: Open, make_folder: MakeFolder) -> None:
@@ -68,11 +74,151 @@ def test_a_long_text_shows_how_far_it_is_read_and_stops_at_once(
     assert page.locator("#text").input_value() == text
 
 
-def test_a_reload_keeps_the_text(open_page: Open) -> None:
+def test_work_that_nobody_waits_for_is_abandoned(open_page: Open, make_folder: MakeFolder) -> None:
+    kind = Condition(name="kind", kind="label", values=("odd", "even"), counts=(1, 1))
+    source, model = make_folder(hidden=500, conditions=(kind,), sampling={"length": 5})
+    page = open_page(source=source)
+    text, bar = page.locator("#text"), page.locator("#reading")
+    long = "the rain is cold to me " * 4000  # minutes of reading
+    generator = Generator(model)
+
+    def paste(content: str = long) -> None:
+        text.evaluate(PASTE, content)
+        expect(bar).to_be_visible()
+
+    def written(seed: int, prompt: str = "", **given: Any) -> str:
+        return prompt + generator.sample(prompt, settings=SamplerConfig(length=5, seed=seed), **given).text
+
+    paste()
+    page.locator("#clear").click()
+    assert write(page) == written(0)
+    page.locator("#sure").check()  # now the whole text is scored as well
+    paste()
+    text.fill("to ")
+    expect(bar).to_be_hidden()
+    assert write(page) == written(1, "to ")
+    paste()
+    page.locator("#sure").uncheck()
+    text.press("Control+Home")  # what may come first needs no reading of the rest
+    expect(page.locator("#here")).to_contain_text("in place of t")
+    expect(bar).to_be_hidden()
+    page.locator("#tab-inside").click()
+    expect(bar).to_be_visible()
+    page.locator("#tab-about").click()  # shows nothing of the text
+    expect(bar).to_be_hidden()
+    page.locator("#tab-write").click()
+    text.press("Control+End")
+    expect(bar).to_be_visible()
+    page.get_by_label("kind").select_option("even")
+    page.locator("#clear").click()
+    expect(bar).to_be_hidden()
+    assert write(page) == written(2, condition="even")
+    paste(long + "e")
+    text.press("Control+End")
+    page.keyboard.type("the")  # read on, not from the start
+    share = float(bar.get_attribute("value") or 0)
+    page.wait_for_timeout(500)
+    assert float(bar.get_attribute("value") or 0) > share
+    page.keyboard.press("Control+a")
+    page.keyboard.type("a")
+    assert write(page) == written(3, "a", condition="even")
+
+
+def test_a_long_source_is_abandoned_too(open_page: Open, make_folder: MakeFolder) -> None:
+    source, model = make_folder(hidden=500, specials=("<bos>", "<sep>", "<byte>"), sampling={"length": 5})
+    page = open_page(source=source)
+    field = page.get_by_label("Source: the text to translate")
+    field.evaluate(PASTE, "the rain is cold to me " * 4000)
+    expect(page.locator("#reading")).to_be_visible()
+    field.fill("the")
+    expected = Generator(model).sample("", settings=SamplerConfig(length=5), source="the").text
+    assert write(page) == expected
+
+
+def test_use_this_one_keeps_what_was_typed_since(open_page: Open, make_folder: MakeFolder) -> None:
+    page = open_page(source=make_folder(sampling={"length": 10})[0])
+    text = page.locator("#text")
+    text.fill("the ")
+    page.locator("#count").fill("2")
+    write(page)
+    variants = page.locator(".variant p").all_text_contents()
+    text.press("Control+End")
+    page.keyboard.type("rain ")
+    page.get_by_role("button", name="Use variant 2").click()
+    assert text.input_value() == "the rain " + variants[1]
+    page.locator("#undo").click()
+    assert text.input_value() == "the rain "
+
+
+def test_alternatives_of_an_older_text_change_nothing(open_page: Open) -> None:
     page = open_page()
-    page.locator("#text").fill("the rain")
-    page.reload()
-    expect(page.locator("#text")).to_have_value("the rain")
+    page.locator("#text").fill("the ")
+    expect(page.locator("#here")).to_contain_text("may come next")
+    expect(page.locator("#alternatives button:enabled").first).to_be_visible()
+    after = page.evaluate(
+        """() => {
+          const area = document.querySelector("#text");
+          const button = document.querySelector("#alternatives button:enabled");
+          area.value = "the rain and the sun";
+          area.dispatchEvent(new InputEvent("input"));
+          button.click();  // before the list has followed
+          return area.value;
+        }"""
+    )
+    assert after == "the rain and the sun"
+
+
+def test_a_number_out_of_range_is_refused_with_a_word(open_page: Open, make_folder: MakeFolder) -> None:
+    kind = Condition(name="kind", kind="label", values=("odd", "even"), counts=(1, 1))
+    source, model = make_folder(conditions=(kind,), sampling={"length": 20, "frequency_penalty": 7})
+    page = open_page(source=source)
+    page.get_by_label("kind").select_option("odd")
+    strength, alert = page.get_by_label("Strength"), page.get_by_role("alert")
+    for wrong in ("101", "-1", ""):
+        strength.fill(wrong)
+        strength.blur()
+        expect(alert).to_have_text("Strength takes a number from 0 to 100.")
+        page.locator("#write").click()
+        expect(alert).to_be_visible()
+        assert page.locator("#text").input_value() == ""
+    strength.fill("1.3")  # between the steps of its arrows
+    expect(alert).to_be_hidden()
+    settings = SamplerConfig(length=20, strength=1.3, frequency_penalty=7)
+    assert write(page) == Generator(model).sample("", settings=settings, condition="odd").text
+    page.locator("#top_k").evaluate("field => { field.value = '1.5' }")
+    page.locator("#write").click()
+    expect(alert).to_have_text("Likeliest only (0: all) takes a whole number from 0 to 1000.")
+    expect(page.locator("#top_k")).to_be_visible()
+    page.locator("#tab-inside").click()
+    page.locator("#unit").fill("99")
+    page.locator("#unit").press("Enter")
+    expect(alert).to_have_text("Unit takes a number from 0 to 23.")
+
+
+def test_paper_shows_the_whole_text_and_no_controls(open_page: Open, make_folder: MakeFolder) -> None:
+    kind = Condition(name="kind", kind="label", values=("odd",), counts=(1,))
+    source, _ = make_folder(conditions=(kind,), specials=("<bos>", "<sep>", "<byte>"))
+    page = open_page(source=source, viewport={"width": 800, "height": 500})
+    page.locator("#source").fill("to")
+    page.locator("#text").fill("the rain is cold\n" * 300)
+    settle(page)
+    assert page.pdf().count(b"/Type /Page\n") > 8
+    page.emulate_media(media="print")
+    for view in ("write", "inside", "about"):
+        page.locator(f"#tab-{view}").evaluate("tab => tab.click()")
+        seen = page.locator("button, input, select, textarea, summary, canvas").evaluate_all(
+            "all => all.filter((each) => each.checkVisibility()).map((each) => each.id)"
+        )
+        assert seen == [], view
+        if view == "about":
+            expect(page.locator("#facts")).to_be_visible()
+        else:
+            box = page.locator("#tint").bounding_box()
+            assert box
+            assert box["height"] > 300 * 15
+            assert page.locator("body").evaluate("body => body.scrollHeight") > box["height"]
+            style = "getComputedStyle(document.querySelector('#tint')).color"
+            assert page.evaluate(style) == "rgb(0, 0, 0)"
 
 
 def test_variants_stand_side_by_side(open_page: Open, make_folder: MakeFolder) -> None:
@@ -173,31 +319,6 @@ def test_about_tells_what_the_model_is_and_how_to_embed_it(
     inner = page.frame_locator("iframe[title='verses \"of\" <mine>']")
     inner.get_by_role("button", name=re.compile("^Write")).click()
     expect(inner.locator("#status")).to_contain_text("seed")
-
-
-def test_it_speaks_the_browser_s_language(open_page: Open) -> None:
-    page = open_page(locale="es-MX")
-    assert page.locator("html").get_attribute("lang") == "es"
-    expect(page.get_by_role("button", name=re.compile("^Escribir"))).to_be_visible()
-    page.locator("#write").click()
-    expect(page.locator("#status")).to_contain_text("semilla")
-    page.locator("#language").select_option("en")
-    expect(page.locator("#status")).to_contain_text("seed")
-    expect(page.get_by_role("button", name=re.compile("^Write"))).to_be_visible()
-    expect(page.get_by_role("textbox", name="Text", exact=True)).to_be_visible()
-
-
-def test_languages_say_the_same_things(open_page: Open) -> None:
-    script = Path(__file__).parents[2] / "src/charloom/web/page/languages.js"
-    blocks = re.findall(r"^  (\w\w): \{\n(.*?)^  \},", script.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-    texts = {code: dict(re.findall(r"^    (\w+): (\".*\"),$", block, re.MULTILINE)) for code, block in blocks}
-    assert texts.keys() == {"en", "es"}
-    assert texts["en"].keys() == texts["es"].keys()
-    for name, english in texts["en"].items():
-        places = [sorted(re.findall(r"\{\w+\}", json.loads(text))) for text in (english, texts["es"][name])]
-        assert places[0] == places[1], name
-    page = open_page(locale="de-DE")
-    assert page.locator("html").get_attribute("lang") == "en"
 
 
 def test_mistakes_are_told(open_page: Open, make_folder: MakeFolder) -> None:

@@ -15,7 +15,7 @@ from charloom.export.precision import Precision, weights
 from charloom.model.folder import Model, read_json
 from charloom.system.files import replace_file
 
-STYLES = "page/style.css", "page/layout.css", "page/parts.css"
+STYLES = "page/style.css", "page/layout.css", "page/parts.css", "page/print.css"
 
 POLICY = (
     "default-src 'none'; script-src {script}; style-src {style}; worker-src blob:; img-src data:; "
@@ -46,7 +46,9 @@ def page(
     model: Model, source: Path, *, name: str, precision: Precision, curve: Iterable[Mapping[str, Any]]
 ) -> str:
     """The whole page; nothing in it can be mistaken for markup, whatever the model's name and texts."""
+    content = weights(model, precision)
     about = {
+        "identity": hashlib.sha256(content).hexdigest()[:16],  # what the browser stores belongs to one model
         "name": name,
         "config": read_json(source / "config.json"),
         "vocabulary": read_json(source / "vocab.json"),
@@ -62,7 +64,7 @@ def page(
         title=name,
         connect="'none'",
         about=json.dumps(about).replace("<", "\\u003c"),
-        weights=base64.b64encode(weights(model, precision)).decode("ascii"),
+        weights=base64.b64encode(content).decode("ascii"),
     )
 
 

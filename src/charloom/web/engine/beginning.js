@@ -1,5 +1,7 @@
 /** Where a text begins: the state that a condition gives, and the ids that are read before the text. */
 
+import { failure } from "./errors.js";
+
 const LISTED = 12; // values that a message names
 
 export class Beginning {
@@ -27,10 +29,10 @@ export class Beginning {
     const { "<bos>": bos, "<sep>": sep } = this.vocabulary.specials;
     const before = bos === undefined ? [] : [bos];
     if (sep === undefined) {
-      if (source) throw new RangeError("source: the model was not trained to translate; leave it out");
+      if (source) throw failure("no_translation");
       return before;
     }
-    if (!source) throw new RangeError("the model writes what belongs to a source; give one");
+    if (!source) throw failure("source_missing");
     return [...before, ...this.encode(source), sep];
   }
 }
@@ -40,15 +42,13 @@ function named(names, asked) {
   if (asked === undefined || asked === null) return [];
   const single = typeof asked !== "object" || Array.isArray(asked) || ArrayBuffer.isView(asked);
   const some = single || Object.keys(asked).length > 0;
-  if (some && !names.length) throw new RangeError("condition: the model was trained without any; leave it out");
+  if (some && !names.length) throw failure("no_conditions");
   if (single && names.length > 1) {
-    throw new RangeError(`condition ${asked}: there are ${names.join(", ")}; say which, such as {"${names[0]}": …}`);
+    throw failure("which_condition", { value: String(asked), names: names.join(", "), first: names[0] });
   }
   const pairs = single ? [[names[0], asked]] : Object.entries(asked);
   for (const [name] of pairs) {
-    if (!names.includes(name)) {
-      throw new RangeError(`condition ${name}: the model has none of this name; there are ${names.join(", ")}`);
-    }
+    if (!names.includes(name)) throw failure("unknown_condition", { name, names: names.join(", ") });
   }
   return pairs;
 }
@@ -59,12 +59,10 @@ function vector(name, { kind, values, size, mean, deviation }, value) {
     const place = values.indexOf(String(value));
     if (place >= 0) return Float32Array.from(values, (_, k) => Number(k === place));
     const listed = values.slice(0, LISTED).join(", ") + (values.length > LISTED ? ", …" : "");
-    throw new RangeError(`condition ${name}: the model knows no ${JSON.stringify(value)}; choose one of ${listed}`);
+    throw failure("unknown_label", { name, value: JSON.stringify(String(value)), listed });
   }
-  const numbers = Array.from(value).flat(Infinity).map(Number);
-  if (numbers.length !== size) {
-    throw new RangeError(`condition ${name}: ${numbers.length} numbers were given; it takes ${size}`);
-  }
-  if (!numbers.every(Number.isFinite)) throw new RangeError(`condition ${name}: the array holds what is no number`);
+  const numbers = Array.from(Object(value)).flat(Infinity).map(Number);
+  if (numbers.length !== size) throw failure("array_size", { name, count: numbers.length, size });
+  if (!numbers.every(Number.isFinite)) throw failure("array_number", { name });
   return Float32Array.from(numbers, (number) => (number - mean) / deviation);
 }

@@ -5,6 +5,8 @@
  * input weights, biases) is folded into one row a character, worked out when that character first comes.
  */
 
+import { failure } from "./errors.js";
+
 const GATES = { lstm: 4, gru: 3, rnn: 1 };
 const PARTS = { lstm: 2, gru: 1, rnn: 1 };
 
@@ -12,7 +14,7 @@ export class Network {
   /** From config.json's "model" and "conditions", the tensors by name, and V, the number of ids. */
   constructor(config, conditions, tensors, vocabulary) {
     const { cell, layers, hidden, embedding } = config;
-    if (!(cell in GATES)) throw new Error(`config.json: the cell ${cell} is not known; export the model again`);
+    if (!(cell in GATES)) throw failure("cell", { cell: String(cell) }, Error);
     Object.assign(this, { cell, layers, hidden, vocabulary });
     this.parts = PARTS[cell];
     const rows = GATES[cell] * hidden;
@@ -21,7 +23,7 @@ export class Network {
     const take = (name, ...shape) => {
       const found = tensors.get(name);
       if (!found || String(found.shape) !== String(shape)) {
-        throw new Error(`model.safetensors: ${name} is not of shape ${shape}; the file is damaged, copy it again`);
+        throw failure("shape", { name, shape: String(shape) }, Error);
       }
       this.parameters += found.data.length;
       return found.data;

@@ -14,6 +14,7 @@
  */
 
 import { pick, uniform } from "./draw.js";
+import { failure } from "./errors.js";
 
 const LIMITS = {
   // name: [default, least, most, whole]
@@ -30,24 +31,42 @@ const LIMITS = {
   stream: [0, 0, 2 ** 32 - 1, true],
 };
 
-/** What was asked for over the model's defaults, every option present. Throws a RangeError for a wrong one. */
+/**
+ * The options given over the model's defaults, every option present; undefined and null mean the default.
+ * Throws a RangeError for a wrong one.
+ */
 export function settings(given, defaults = {}) {
   const result = { bias: {}, ban: "", only: "", stop: [], ignore_eos: false };
   for (const name in LIMITS) [result[name]] = LIMITS[name];
   const known = Object.keys(result);
   for (const [name, value] of [...Object.entries(defaults), ...Object.entries(given)]) {
-    if (!known.includes(name)) throw new RangeError(`there is no option ${name}; there are ${known.join(", ")}`);
-    result[name] = value;
+    if (!known.includes(name)) throw failure("unknown_option", { name, known: known.join(", ") });
+    if (value !== undefined && value !== null) result[name] = value;
   }
-  for (const [name, [, least, most, whole]] of Object.entries(LIMITS)) {
-    const value = result[name];
-    if (!(value >= least && value <= most) || (whole && !Number.isInteger(value))) {
-      throw new RangeError(`${name} is ${value}; it takes a ${whole ? "whole " : ""}number from ${least} to ${most}`);
+  for (const [name, [, least, most, whole]] of Object.entries(LIMITS)) checkNumber(name, result[name], least, most, whole);
+  const { ignore_eos, ban, only, stop, bias } = result;
+  if (typeof ignore_eos !== "boolean") throw failure("boolean_option", { name: "ignore_eos", value: String(ignore_eos) });
+  for (const [name, value] of Object.entries({ ban, only })) {
+    if (typeof value !== "string") throw failure("text_option", { name, value: String(value) });
+  }
+  result.stop = typeof stop === "string" ? [stop] : stop;
+  if (!Array.isArray(result.stop) || !result.stop.every((each) => typeof each === "string")) {
+    throw failure("stop_option", { value: String(stop) });
+  }
+  if (result.stop.includes("")) throw failure("empty_stop");
+  for (const [character, value] of Object.entries(bias)) {
+    if (Array.from(character).length !== 1) throw failure("bias_character", { character: JSON.stringify(character) });
+    if (typeof value !== "number" || !(value < Infinity)) {
+      throw failure("bias_number", { character: JSON.stringify(character), value: String(value) });
     }
   }
-  if (typeof result.stop === "string") result.stop = [result.stop];
-  if (result.stop.includes("")) throw new RangeError("a stop string is empty, so that no text could begin; leave it out");
   return result;
+}
+
+function checkNumber(name, value, least, most, whole) {
+  if (typeof value === "number" && value >= least && value <= most && (!whole || Number.isInteger(value))) return;
+  const shown = typeof value === "number" ? value : JSON.stringify(value);
+  throw failure(whole ? "whole_range" : "number_range", { name, value: shown, least, most });
 }
 
 export class Sampler {
@@ -132,7 +151,7 @@ function added({ only, bias, ban, ignore_eos }, vocabulary) {
   }
   for (const [character, nats] of Object.entries(bias)) {
     const ids = known(character, vocabulary);
-    if (!ids.length) throw new RangeError(`bias: the model does not know ${JSON.stringify(character)}; leave it out`);
+    if (!ids.length) throw failure("bias_unknown", { character: JSON.stringify(character) });
     for (const id of ids) result[id] += Math.fround(nats);
   }
   for (const id of known(ban, vocabulary)) result[id] = -Infinity;
@@ -140,7 +159,7 @@ function added({ only, bias, ban, ignore_eos }, vocabulary) {
     if (name !== "<eos>" || ignore_eos) result[id] = -Infinity;
   }
   if (result.every((value, id) => id === eos || value === -Infinity)) {
-    throw new RangeError("ban and only leave no character to draw; loosen one of them");
+    throw failure("nothing_left");
   }
   return result;
 }

@@ -6,6 +6,8 @@
  * scale[n] * codes[n, k].
  */
 
+import { failure } from "./errors.js";
+
 const BYTES = { F32: 4, F16: 2, I8: 1 };
 const SCALE = ".scale";
 
@@ -19,9 +21,9 @@ export function readTensors(buffer) {
   const raw = new Map();
   for (const [name, { dtype, shape, data_offsets: [start, stop] }] of Object.entries(header)) {
     const count = shape.reduce((product, length) => product * length, 1);
-    if (!(dtype in BYTES)) throw new Error(`model.safetensors: ${name} has the type ${dtype}; export the model again`);
+    if (!(dtype in BYTES)) throw failure("type", { name, type: String(dtype) }, Error);
     if (stop - start !== count * BYTES[dtype] || start < 0 || begin + stop > buffer.byteLength) {
-      throw new Error(`model.safetensors: ${name} does not fit its place; the file is damaged, copy it again`);
+      throw failure("misfit", { name }, Error);
     }
     raw.set(name, { dtype, shape, bytes: buffer.slice(begin + start, begin + stop) }); // a slice is aligned
   }
@@ -47,8 +49,12 @@ export function readPrecision(buffer) {
 
 function readHeader(buffer) {
   const length = buffer.byteLength < 8 ? Infinity : headerLength(buffer);
-  if (length > buffer.byteLength - 8) throw new Error("model.safetensors: the file is cut short; copy it again");
-  return JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, length)));
+  if (length > buffer.byteLength - 8) throw failure("cut", {}, Error);
+  try {
+    return JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, length)));
+  } catch {
+    throw failure("header", {}, Error);
+  }
 }
 
 function headerLength(buffer) {
@@ -65,7 +71,7 @@ function half(bits) {
 
 function scaled(name, codes, [rows, width], scale) {
   if (scale?.dtype !== "F32" || scale.shape[0] !== rows) {
-    throw new Error(`model.safetensors: ${name} has no scale a row; the file is damaged, copy it again`);
+    throw failure("scale", { name }, Error);
   }
   const scales = new Float32Array(scale.bytes);
   const data = new Float32Array(codes.length);

@@ -3,6 +3,7 @@
  * the virtual id size + b, and all virtual ids share the row `<byte>`. In unit "byte" the id is the byte.
  */
 
+import { failure } from "./errors.js";
 import { Utf8Decoder, utf8 } from "./utf8.js";
 
 /** What brings a text into the form that the training text had: NFC and lines that end in "\n", or as it is. */
@@ -33,7 +34,7 @@ export class Vocabulary {
       const id = this.table.get(character);
       if (id !== undefined) ids.push(id);
       else if (this.specials["<byte>"] === undefined) {
-        throw new RangeError(`the model does not know the character ${JSON.stringify(character)}; leave it out`);
+        throw failure("unknown_character", { character: JSON.stringify(character) });
       } else for (const byte of utf8(character)) ids.push(this.size + byte);
     }
     return ids;

@@ -2,7 +2,7 @@
 
 import { curve } from "./curve.js";
 import { $ } from "./elements.js";
-import { number, say } from "./languages.js";
+import { number, say, tell } from "./languages.js";
 
 export class About {
   constructor(page) {
@@ -24,7 +24,7 @@ export class About {
     const { nats } = metrics;
     const names = corpora.map((corpus) => corpus.name).join(", ");
     $("tagline").textContent = names && say("tagline", { names });
-    $("embed-hint").textContent = served ? say("embed_served", { name }) : say("embed_hint");
+    tell($("embed-hint"), served ? "embed_served" : "embed_hint", { name });
     const kind = cell === "rnn" ? say("rnn") : cell.toUpperCase();
     const facts = [["kind", say("kind_value", { cell: kind, layers, hidden: number(hidden) })]];
     if (parameters) facts.push(["parameters", number(parameters)]);

@@ -113,14 +113,15 @@ export class Editor extends EventTarget {
     const keys = lines.map((line, n) => {
       const characters = Array.from(line);
       const start = Math.max(at, this.values.length ? this.values.length - MOST_COLOURED : Infinity);
-      const plain = characters.slice(0, start - at).join("");
       const values = this.values.slice(start, at + characters.length);
+      const plain = characters.slice(0, start - at).join("");
+      const coloured = values.length ? characters.slice(start - at, start - at + values.length).join("") : "";
       at += characters.length;
       const last = n === lines.length - 1;
       const key = [plain.length, last, line, ...values.map((value) => value.toFixed(2))].join();
       if (key !== this.keys[n]) {
         const block = document.createElement("div");
-        block.append(plain, ...this.spans(line.slice(plain.length), values));
+        block.append(plain, ...this.spans(coloured, values), line.slice(plain.length + coloured.length));
         if (last) block.append("\u200b"); // an empty line has height
         if (n < this.tint.children.length) this.tint.children[n].replaceWith(block);
         else this.tint.append(block);

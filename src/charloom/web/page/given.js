@@ -2,6 +2,7 @@
 
 import { $ } from "./elements.js";
 import { say } from "./languages.js";
+import { mistake } from "./numbers.js";
 import { pad } from "./pad.js";
 
 export class Given {
@@ -10,7 +11,7 @@ export class Given {
     this.fields = Object.entries(page.about.config.conditions ?? {}).map(([name, condition]) =>
       condition.kind === "label" ? this.picker(name, condition) : this.numbers(name, condition),
     );
-    this.strength = this.fields.length ? this.dial() : () => 1;
+    this.strength = this.fields.length ? this.dial() : null;
     $("source-field").hidden = !("<sep>" in page.about.config.specials);
     $("source").oninput = () => this.changed();
   }
@@ -19,14 +20,25 @@ export class Given {
   get value() {
     if (this.lacking) return null;
     const condition = Object.fromEntries(this.fields.map(({ name, value }) => [name, value()]));
-    return { condition, strength: this.strength(), source: $("source").value };
+    return { condition, strength: this.strength?.valueAsNumber ?? 1, source: this.source };
   }
 
-  /** What the user has still to give, in words. */
+  /** The source as the model reads it; "" for a model without. */
+  get source() {
+    return $("source-field").hidden ? "" : $("source").value;
+  }
+
+  /** What is missing or wrong, as a message; null for nothing. */
   get lacking() {
-    if (!$("source-field").hidden && !$("source").value) return say("needs_source");
+    if (!$("source-field").hidden && !$("source").value) return ["needs_source"];
+    return this.mistake;
+  }
+
+  /** What is wrong in a field, as a message; null for nothing. */
+  get mistake() {
     const wrong = this.fields.find(({ fits }) => !fits());
-    return wrong ? say("needs_numbers", wrong) : "";
+    if (wrong) return ["needs_numbers", { name: wrong.name, size: wrong.size }];
+    return this.strength && mistake(this.strength);
   }
 
   /** A list of a label's values, "any" first. */
@@ -57,12 +69,12 @@ export class Given {
     return { name, size, value: read, fits };
   }
 
-  /** How much of the conditions is to be felt: 1 is what was learned. */
+  /** The field for how strongly the conditions act: 1 is what was learned. */
   dial() {
     const input = document.createElement("input");
-    Object.assign(input, { type: "number", min: 0, max: 100, step: 0.5, value: 1 });
+    Object.assign(input, { type: "number", min: 0, max: 100, step: 0.5, value: 1, className: "strength" });
     this.place(say("strength"), input).querySelector("label").dataset.text = "strength";
-    return () => (input.checkValidity() && input.value ? Number(input.value) : 1);
+    return input;
   }
 
   /** A labelled place for a control. */
@@ -74,6 +86,7 @@ export class Given {
     label.dir = "auto";
     control.id = label.htmlFor = `condition-${$("given").children.length}`;
     control.addEventListener("input", () => this.changed());
+    control.addEventListener("change", () => this.mistake && this.page.notice(...this.mistake));
     field.append(label, control);
     $("given").append(field);
     return field;
@@ -81,6 +94,6 @@ export class Given {
 
   changed() {
     this.page.notice("");
-    this.page.settle();
+    this.page.changed();
   }
 }

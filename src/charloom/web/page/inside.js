@@ -2,6 +2,7 @@
 
 import { chances, show, spread } from "./chances.js";
 import { $ } from "./elements.js";
+import { Lookup } from "./client.js";
 import { number, say, spoken } from "./languages.js";
 
 const LESSON = [0.3, 0.8, 1, 1.3, 1.8]; // the temperatures that the lesson compares
@@ -10,7 +11,7 @@ const MOST_BITS = 8; // a surprise that takes the deepest colour
 
 export class Inside {
   constructor(page) {
-    Object.assign(this, { page, logits: null, nats: null });
+    Object.assign(this, { page, logits: null, asked: null, nats: null });
     $("marks").append(
       ...LESSON.map((temperature) => {
         const button = document.createElement("button");
@@ -19,17 +20,22 @@ export class Inside {
         return button;
       }),
     );
-    this.lookUp = page.client.latest(
+    this.lookUp = new Lookup(
+      page.client,
       "next",
       () => page.write.place(),
-      (logits) => {
-        this.logits = logits;
+      (logits, asked) => {
+        Object.assign(this, { logits, asked });
         this.showNext();
       },
     );
-    this.score = page.client.latest(
+    this.score = new Lookup(
+      page.client,
       "score",
-      () => (page.editor.text && !page.given.lacking ? { text: page.editor.text, given: page.given.value } : null),
+      () => {
+        const { text, characters } = page.editor;
+        return text && !page.given.lacking ? { text, given: page.given.value, n: characters.length } : null;
+      },
       (nats) => {
         this.nats = nats;
         this.showSurprise();
@@ -55,8 +61,9 @@ export class Inside {
   /** The bars, as the temperature has them. */
   showNext() {
     const { editor, about, temperature } = this.page;
-    const { characters, at } = editor;
-    const actual = characters[at];
+    const { text, n } = this.asked ?? { text: editor.text, n: editor.at };
+    const characters = Array.from(text);
+    const actual = characters[n];
     for (const button of $("marks").children) {
       button.textContent = number(Number(button.value), 1);
       button.ariaPressed = Number(button.value) === temperature;
@@ -76,7 +83,8 @@ export class Inside {
       count: BARS,
       actual,
       choose: (character) => {
-        if (!this.page.write.writing) editor.set(characters.slice(0, at).join("") + character);
+        // while the text of these bars is still the one that stands there
+        if (!this.page.write.writing && editor.text === text) editor.set(characters.slice(0, n).join("") + character);
       },
     });
   }

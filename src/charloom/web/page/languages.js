@@ -1,6 +1,9 @@
 /** What the page says, in the browser's language where it is one of these. */
 
-const TEXTS = {
+import { MESSAGES, fill } from "../engine/errors.js";
+import { SPANISH } from "./spanish.js";
+
+export const TEXTS = {
   en: {
     language_name: "English",
     views: "Views",
@@ -21,7 +24,7 @@ const TEXTS = {
     clear: "Clear",
     loading: "Loading the model…",
     reading: "Reading the text",
-    loading_share: "Loading the model… {share}",
+    loading_share: "Loading the model… {share}%",
     key: "Key",
     key_asked: "This server asks for a key. Whoever runs it has one.",
     key_wrong: "The server does not take this key. Is it whole?",
@@ -43,6 +46,12 @@ const TEXTS = {
     no_worker: "The browser did not start the model. A current Firefox, Chrome, Edge or Safari can.",
     failed: "That did not work: {message}.",
     out_of_range: "{name} takes a number from {least} to {most}.",
+    out_of_whole_range: "{name} takes a whole number from {least} to {most}.",
+    nothing_left: "“Never these characters” and “Only these characters” leave none to write; loosen one of them",
+    server_refused: "{name}: {status}; the server did not send it",
+    server_unreachable: "{name}: the server cannot be reached",
+    server_damaged: "{name}: what the server sent cannot be read",
+    page_damaged: "the page's file is damaged; copy it again",
     temperature: "Temperature",
     temperature_hint: "Low is safe and repeats itself, 1 is what was learned, high is wild. 0 always takes the likeliest.",
     length: "Characters",
@@ -127,144 +136,37 @@ const TEXTS = {
     end: "end of the text",
     control: "control character {code}",
   },
-  es: {
-    language_name: "Español",
-    views: "Vistas",
-    language: "Idioma",
-    write_view: "Escribir",
-    inside_view: "Mirar dentro",
-    about_view: "Acerca de",
-    text: "Texto",
-    placeholder: "Empiece aquí un texto, o deje que empiece el modelo.",
-    tagline: "Un modelo que ha leído {names} y nada más",
-    write: "Escribir",
-    write_on: "Escribir más",
-    write_another: "Escribir otro",
-    stop: "Parar",
-    undo: "Deshacer",
-    redo: "Rehacer",
-    copy: "Copiar",
-    clear: "Vaciar",
-    loading: "Cargando el modelo…",
-    reading: "Leyendo el texto",
-    loading_share: "Cargando el modelo… {share}",
-    key: "Clave",
-    key_asked: "Este servidor pide una clave. La tiene quien lo administra.",
-    key_wrong: "El servidor no acepta esta clave. ¿Está entera?",
-    open: "Abrir",
-    ready: "Listo. Pulse Escribir y el modelo sigue a partir del texto.",
-    writing: "Escribiendo…",
-    wrote: "{count} caracteres, {rate} por segundo, semilla {seed}.",
-    wrote_eos: "{count} caracteres, semilla {seed}. El modelo terminó el texto aquí.",
-    wrote_nothing: "El modelo terminaría el texto aquí. Cámbielo, escriba otro, o abra Más ajustes.",
-    copied: "Copiado.",
-    copy_failed: "El navegador no permite copiar; seleccione el texto y cópielo a mano.",
-    any: "cualquiera",
-    source: "Fuente: el texto que se traduce",
-    needs_source: "Este modelo escribe lo que corresponde a una fuente: rellene antes la fuente.",
-    needs_numbers: "{name} admite {size} números, con espacios o comas entre ellos, o ninguno.",
-    peek: "{character}: {share}, una sorpresa de {bits} bits. Elija con qué seguir escribiendo.",
-    alternatives_here: "Alternativas a este carácter",
-    needs_text: "Este modelo necesita un comienzo: escriba una letra o más.",
-    no_worker: "El navegador no arrancó el modelo. Un Firefox, Chrome, Edge o Safari actual puede.",
-    failed: "No ha funcionado: {message}.",
-    out_of_range: "{name} admite un número de {least} a {most}.",
-    temperature: "Temperatura",
-    temperature_hint: "Baja es segura y se repite, 1 es lo aprendido, alta es alocada. 0 toma siempre lo más probable.",
-    length: "Caracteres",
-    variants: "Variantes",
-    seed: "Semilla",
-    keep_seed: "Conservar la semilla: otra vez lo mismo",
-    colour_sure: "Colorear por sorpresa: más cálido, menos esperado",
-    alternatives: "En el cursor",
-    at_end: "Lo que puede seguir. Elija uno para seguir escribiendo desde ahí.",
-    at_character: "Lo que puede ir en lugar de {character}. Elija uno para seguir escribiendo desde ahí.",
-    more: "Más ajustes",
-    top_k: "Solo los más probables (0: todos)",
-    top_p: "Hasta esta proporción",
-    min_p: "Al menos esta parte del más probable",
-    no_repeat: "No repetir series de",
-    strength: "Fuerza",
-    frequency_penalty: "Menos de lo frecuente",
-    presence_penalty: "Menos de lo ya escrito",
-    halt: "Parar antes de este texto",
-    ban: "Nunca estos caracteres",
-    only: "Solo estos caracteres",
-    ignore_eos: "Seguir donde el modelo terminaría el texto",
-    fixed_width: "Letras de ancho fijo",
-    variant: "Variante {number}",
-    use: "Usar esta",
-    use_variant: "Usar la variante {number}",
-    copy_variant: "Copiar la variante {number}",
-    next: "El carácter siguiente",
-    next_end: "Tras el final del texto. Elija uno para añadirlo.",
-    next_cursor: "En el cursor, en lugar de {character}. Elija uno para ponerlo y quitar el resto.",
-    marks: "Temperaturas para comparar",
-    spread: "Tan inseguro como entre {count} caracteres igual de probables.",
-    surprise: "Sorpresa",
-    bits_a_character: "bits por carácter",
-    surprise_hint: "Lo bien que el modelo predice el texto; pegue cualquiera. 1 bit es una moneda al aire por carácter, menos es mejor.",
-    colour: "Colorear el texto según",
-    colour_none: "Nada",
-    colour_surprise: "La sorpresa: más cálido, menos esperado",
-    colour_unit: "La unidad oculta elegida: cálido sobre cero, frío bajo cero",
-    units: "Unidades ocultas",
-    units_hint: "Una columna por carácter, una fila por unidad: la elegida y luego las más vivas. Pulse una fila para elegirla.",
-    map: "Mapa de calor de las unidades ocultas sobre el texto; elija una unidad por su número abajo",
-    layer: "Capa",
-    unit: "Unidad",
-    find: "Buscar la unidad que sigue",
-    find_none: "elija…",
-    find_quotes: "las comillas",
-    find_brackets: "los paréntesis",
-    find_line: "el lugar en la línea",
-    find_word: "el lugar en la palabra",
-    find_capitals: "las mayúsculas",
-    found: "La unidad {unit} lo sigue mejor: correlación {correlation}.",
-    not_found: "El texto no tiene nada de eso que seguir.",
-    unit_at: "Unidad {unit} tras {character}: {value}.",
-    unit_range: "Unidad {unit}: de {least} a {most} en este texto.",
-    no_text: "Escriba o pegue antes un texto.",
-    facts: "Este modelo",
-    kind: "Tipo",
-    kind_value: "{cell}, capas: {layers}, unidades ocultas: {hidden}",
-    rnn: "red recurrente simple",
-    parameters: "Parámetros",
-    ids: "Vocabulario",
-    characters_value: "{count} caracteres",
-    bytes_value: "los {count} bytes",
-    corpus: "Entrenado con",
-    corpus_value: "{names} ({count} caracteres)",
-    conditions: "Depende de",
-    held_out: "Pérdida en texto apartado",
-    held_out_value: "{nats} nats, {bits} bits por carácter",
-    size: "Pesos",
-    size_value: "{size} kB, {precision}",
-    curve: "Cómo aprendió",
-    curve_label: "Pérdida en texto apartado de {first} a {last} nats por carácter en {minutes} minutos",
-    curve_hint: "Nats por carácter según los minutos: texto apartado, línea continua; de entrenamiento, discontinua.",
-    embed: "Póngalo en una página suya",
-    embed_hint: "Esta página es un solo archivo y no necesita nada más. Déjela junto a su página y añada:",
-    embed_served: "charloom export {name} --to html hace de esta página un solo archivo. Déjelo junto a una página suya y añada:",
-    copy_embed: "Copiar la línea",
-    space: "espacio",
-    newline: "línea nueva",
-    tab: "tabulador",
-    end: "fin del texto",
-    control: "carácter de control {code}",
-  },
+  es: SPANISH,
 };
 
 export const LANGUAGES = Object.fromEntries(Object.entries(TEXTS).map(([code, texts]) => [code, texts.language_name]));
 
-let current = navigator.languages.map((tag) => tag.slice(0, 2)).find((code) => code in TEXTS) ?? "en";
+/** The browser's language, where it is one of these. */
+export const PREFERRED = navigator.languages.map((tag) => tag.slice(0, 2)).find((code) => code in TEXTS) ?? "en";
+
+let current = PREFERRED;
 
 /** The code of the language in use. */
 export const language = () => current;
 
-/** A text by its name, with values for its {places}. */
+/**
+ * A text by its name, with values for its {places}: texts, numbers, which are written as the language does, and
+ * [name, values] for another text.
+ */
 export function say(name, values = {}) {
-  return TEXTS[current][name].replace(/\{(\w+)\}/g, (_, key) => values[key]);
+  const shown = Object.entries(values).map(([key, value]) => {
+    if (Array.isArray(value)) return [key, say(...value)];
+    // limits are written as one enters them, without separators
+    const useGrouping = key !== "least" && key !== "most";
+    const options = { useGrouping, maximumFractionDigits: 6 };
+    return [key, typeof value === "number" ? value.toLocaleString(current, options) : value];
+  });
+  return fill(TEXTS[current][name] ?? MESSAGES[name], Object.fromEntries(shown));
+}
+
+/** An error as a text to `say`: that of its code where there is one, its own message for others. */
+export function problem({ code, values, message }) {
+  return Object.hasOwn(MESSAGES, code) || Object.hasOwn(TEXTS.en, code) ? [code, values] : message;
 }
 
 /** A number as the language writes it. */
@@ -285,13 +187,27 @@ export function spoken(character) {
   return code < 32 || code === 127 ? say("control", { code }) : character;
 }
 
-/** Speak this language from now on: every element that carries data-text, data-label or data-placeholder. */
+/** Let an element show a text, now and in every language that is chosen later; none for "". */
+export function tell(element, name, values = {}) {
+  Object.assign(element.dataset, { text: name, values: JSON.stringify(values) });
+  element.textContent = name && say(name, values);
+}
+
+/** Use this language from now on: every element with data-text, data-label or data-placeholder changes. */
 export function speak(code) {
   current = code;
   document.documentElement.lang = code;
-  for (const element of document.querySelectorAll("[data-text]")) element.textContent = say(element.dataset.text);
-  for (const element of document.querySelectorAll("[data-label]")) element.ariaLabel = say(element.dataset.label);
-  for (const element of document.querySelectorAll("[data-placeholder]")) {
+  translate(document);
+}
+
+/** Translate everything within `root`; data-values are those of its texts and labels. */
+export function translate(root) {
+  const values = ({ dataset }) => JSON.parse(dataset.values ?? "{}");
+  for (const element of root.querySelectorAll("[data-text]")) tell(element, element.dataset.text, values(element));
+  for (const element of root.querySelectorAll("[data-label]")) {
+    element.ariaLabel = say(element.dataset.label, values(element));
+  }
+  for (const element of root.querySelectorAll("[data-placeholder]")) {
     element.placeholder = say(element.dataset.placeholder);
   }
 }

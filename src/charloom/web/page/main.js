@@ -7,15 +7,14 @@ import { Editor } from "./editor.js";
 import { $ } from "./elements.js";
 import { Given } from "./given.js";
 import { Inside } from "./inside.js";
-import { keep, kept } from "./kept.js";
-import { LANGUAGES, language, number, percent, say, speak } from "./languages.js";
+import { LANGUAGES, PREFERRED, language, number, problem, say, speak, tell } from "./languages.js";
 import { Peek } from "./peek.js";
 import { source } from "./source.js";
+import { Memory } from "./storage.js";
 import { Units } from "./units.js";
 import { Write } from "./write.js";
 
 const VIEWS = ["write", "inside", "about"];
-const TEXT = "charloom-text";
 const SETTLE = 120; // milliseconds without a change after which what hangs on the text is looked up
 
 class Page {
@@ -26,13 +25,12 @@ class Page {
     if (this.unfounded) $("text").dataset.placeholder = "needs_text";
     this.weights = null; // what is known of them once they are here
     this.ready = false;
-    this.said = ["loading", {}];
     document.title = $("name").textContent = about.name;
     const share = (read) => {
       $("reading").value = read;
       $("reading").hidden = read === 1;
     };
-    this.client = new Client($("worker").textContent, () => this.notice(say("no_worker")), share);
+    this.client = new Client($("worker").textContent, share);
     this.editor = new Editor($("text"), $("tint"), normaliser(about.config));
     this.given = new Given(this);
     this.write = new Write(this);
@@ -43,14 +41,21 @@ class Page {
     for (const slider of document.querySelectorAll(".temperature")) {
       slider.oninput = () => this.heat(slider.valueAsNumber);
     }
-    this.editor.addEventListener("text", () => this.settle());
+    this.lookups = [this.write.lookUp, this.inside.lookUp, this.units.lookUp, this.inside.score];
+    this.editor.addEventListener("text", () => this.changed());
     this.editor.addEventListener("cursor", () => this.settle());
-    this.editor.addEventListener("text", () => keep(TEXT, this.editor.text));
-    this.editor.set(kept(TEXT) ?? "", false);
     this.makeTabs();
-    this.temperature = about.sampling.temperature ?? 1;
-    $("language").onchange = () => this.speak($("language").value);
-    this.speak(language());
+    this.status("loading");
+    this.heat(about.sampling.temperature ?? 1);
+    this.memory = new Memory(this);
+    const chosen = language() !== PREFERRED; // before the model was known
+    this.speak(chosen ? language() : (this.memory.language ?? PREFERRED));
+    if (chosen) this.memory.language = language();
+    $("language").onchange = () => {
+      this.speak($("language").value);
+      this.memory.language = language();
+    };
+    this.memory.restore();
     $("room").hidden = $("views").hidden = false;
     this.editor.grow();
   }
@@ -70,7 +75,7 @@ class Page {
   speak(code) {
     speak(code);
     $("language").value = code;
-    this.status(...this.said);
+    this.peek.close();
     this.heat(this.temperature);
     this.write.showAlternatives();
     this.inside.showSurprise();
@@ -89,9 +94,15 @@ class Page {
     this.inside.showNext();
   }
 
+  /** The text or what it belongs to has changed: what is asked about the old one is abandoned at once. */
+  changed() {
+    for (const lookup of this.lookups) lookup.supersede();
+    this.settle();
+  }
+
   settle() {
     const next = this.write.ended ? "write_another" : this.editor.text ? "write_on" : "write";
-    if (!this.write.writing) $("write").textContent = say(next);
+    if (!this.write.writing) tell($("write"), next);
     $("undo").disabled = this.write.writing || !this.editor.past.length;
     $("redo").disabled = this.write.writing || !this.editor.future.length;
     this.settling ??= setTimeout(() => {
@@ -100,26 +111,30 @@ class Page {
     }, SETTLE);
   }
 
-  /** Look up what the view shows of the text. */
+  /** Look up what the view shows of the text, and nothing else. */
   refresh() {
+    this.memory.save();
     if (!this.ready) return;
-    const view = document.body.dataset.view;
-    if (view === "inside") {
-      this.inside.lookUp();
-      if (!this.write.writing) this.units.lookUp();
-    } else if (!this.write.writing) this.write.lookUp();
-    if (view === "inside" || this.inside.coloured === "surprise") this.inside.score();
+    const { view } = document.body.dataset;
+    const { writing } = this.write;
+    const wanted = {
+      write: [!writing && this.write.lookUp],
+      inside: [this.inside.lookUp, !writing && this.units.lookUp, this.inside.score],
+      about: [],
+    }[view];
+    if (view === "write" && this.inside.coloured === "surprise") wanted.push(this.inside.score);
+    for (const lookup of this.lookups) if (!wanted.includes(lookup)) lookup.abandon();
+    for (const lookup of wanted) if (lookup) lookup.refresh();
   }
 
-  status(name, values = {}) {
-    this.said = [name, values];
-    $("status").textContent = say(name, values);
+  status(name, values) {
+    tell($("status"), name, values);
   }
 
-  /** What the user should mend; nothing to say for "". */
-  notice(text) {
-    $("notice").textContent = text;
-    $("notice").hidden = !text;
+  /** What the user should correct; nothing for "". */
+  notice(name, values) {
+    tell($("notice"), name, values);
+    $("notice").hidden = !name;
   }
 
   copy = async (text) => {
@@ -127,7 +142,7 @@ class Page {
       await navigator.clipboard.writeText(text);
       this.status("copied");
     } catch {
-      this.notice(say("copy_failed"));
+      this.notice("copy_failed");
     }
   };
 
@@ -159,7 +174,7 @@ class Page {
   }
 }
 
-/** Speak, find the model, and let the page begin. */
+/** Choose the language, find the model, and start the page. */
 async function begin() {
   $("language").append(...Object.entries(LANGUAGES).map(([code, name]) => new Option(name, code)));
   $("language").onchange = () => speak($("language").value);
@@ -169,10 +184,10 @@ async function begin() {
   try {
     const from = source();
     page = new Page(await from.about());
-    await page.open(await from.weights((share) => page.status("loading_share", { share: percent(share) })));
+    await page.open(await from.weights((share) => page.status("loading_share", { share: Math.round(100 * share) })));
   } catch (error) {
     const where = $(page ? "notice" : "trouble");
-    where.textContent = say("failed", error);
+    tell(where, "failed", { message: problem(error) });
     where.hidden = false;
   }
 }

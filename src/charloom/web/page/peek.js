@@ -11,6 +11,7 @@ const SHOWN = 6;
 export class Peek {
   constructor(page) {
     Object.assign(this, { page, card: $("peek"), waiting: undefined, leaving: undefined, wanted: null });
+    this.controller = new AbortController();
     const { area } = page.editor;
     area.addEventListener("pointermove", (event) => this.rest(event));
     area.addEventListener("pointerleave", () => this.leave());
@@ -43,6 +44,7 @@ export class Peek {
 
   close() {
     clearTimeout(this.waiting);
+    this.controller.abort();
     this.wanted = null;
     this.card.hidden = true;
   }
@@ -56,11 +58,17 @@ export class Peek {
     const asked = write.place(found.at);
     if (write.writing || !this.page.ready || this.wanted === found.at || !asked) return undefined;
     this.wanted = found.at;
+    this.controller.abort();
+    this.controller = new AbortController();
+    const { signal } = this.controller;
     try {
-      const [logits, nats] = await Promise.all([client.ask("next", asked), client.ask("score", asked)]);
+      const [logits, nats] = await Promise.all([
+        client.ask("next", asked, { signal }),
+        client.ask("score", { ...asked, n: found.at + 1 }, { signal }),
+      ]);
       if (this.wanted === found.at && editor.text === asked.text) this.open(found, logits, nats[found.at]);
     } catch {
-      this.close(); // a text that the model cannot read has no alternatives
+      if (!signal.aborted) this.close(); // a text that the model cannot read has no alternatives
     }
     return undefined;
   }

@@ -1,17 +1,29 @@
 /** Where the model comes from: the page's own file, or the server that sent the page. */
 
 import { $ } from "./elements.js";
-import { keep, kept } from "./kept.js";
-import { say } from "./languages.js";
+import { tell } from "./languages.js";
+import { store, stored } from "./storage.js";
 
 const FOLDER = "model/"; // beside the page, as the server has it
-const KEY = "charloom-key";
+const KEY = `charloom-key:${location.pathname}`; // another path may be another server's
 
-/** Its `about()` is a promise of {served, name, config, vocabulary, sampling, card, curve}, its `weights()` of the file. */
+/**
+ * Its `about()` is a promise of {served, identity, name, config, vocabulary, sampling, card, curve}, its `weights()` of
+ * the file.
+ */
 export function source() {
   const embedded = $("about").textContent;
-  return embedded ? new Embedded(JSON.parse(embedded)) : new Served();
+  if (!embedded) return new Served();
+  try {
+    return new Embedded(JSON.parse(embedded));
+  } catch {
+    throw failed("page_damaged");
+  }
 }
+
+const SENDABLE = /^[\x21-\x7e]+$/; // what a header can hold
+
+const failed = (code, values = {}) => Object.assign(new Error(code), { code, values });
 
 class Embedded {
   constructor(about) {
@@ -30,15 +42,16 @@ class Served {
   constructor() {
     const given = new URLSearchParams(location.hash.slice(1)).get("key");
     if (given) {
-      keep(KEY, given);
+      store("sessionStorage", KEY, { key: given });
       history.replaceState(null, "", location.pathname + location.search); // an address is copied and shown about
     }
-    this.key = given ?? kept(KEY);
+    const { key } = stored("sessionStorage", KEY);
+    this.key = [given, key].find((each) => SENDABLE.test(each ?? "")) ?? null;
   }
 
   async about() {
-    const models = await (await this.opened("v1/models")).json();
-    const json = (name) => this.fetched(name).then((response) => response.json());
+    const models = await parsed("v1/models", await this.opened("v1/models"));
+    const json = async (name) => parsed(name, await this.fetched(name));
     const text = (name) => this.fetched(name, true).then((response) => (response ? response.text() : ""));
     const [config, vocabulary, sampling, card, metrics] = await Promise.all([
       json("config.json"),
@@ -47,7 +60,9 @@ class Served {
       text("README.md"),
       text("metrics.jsonl"),
     ]);
-    return { served: true, name: models.data[0].id, config, vocabulary, sampling, card, curve: records(metrics) };
+    const name = models.data[0].id;
+    const identity = digest(JSON.stringify([name, config, vocabulary]));
+    return { served: true, identity, name, config, vocabulary, sampling, card, curve: records(metrics) };
   }
 
   /** As an ArrayBuffer; `progress` hears the share that has come. */
@@ -57,7 +72,9 @@ class Served {
     const pieces = [];
     let come = 0;
     for (const reader = response.body.getReader(); ; ) {
-      const { value, done } = await reader.read();
+      const { value, done } = await reader.read().catch(() => {
+        throw failed("server_unreachable", { name: "model.safetensors" });
+      });
       if (done) break;
       pieces.push(value);
       come += value.length;
@@ -71,9 +88,10 @@ class Served {
     for (;;) {
       const response = await this.request(path);
       if (response.ok) return response;
-      if (response.status !== 401) throw new Error(refused(path, response));
-      this.key = await asked(this.key !== null);
-      keep(KEY, this.key);
+      if (response.status !== 401) throw refused(path, response);
+      do this.key = await asked(this.key !== null);
+      while (!SENDABLE.test(this.key));
+      store("sessionStorage", KEY, { key: this.key });
     }
   }
 
@@ -82,16 +100,35 @@ class Served {
     const response = await this.request(FOLDER + name);
     if (response.ok) return response;
     if (optional && response.status === 404) return null;
-    throw new Error(refused(name, response));
+    throw refused(name, response);
   }
 
-  request(path) {
+  async request(path) {
     const headers = this.key === null ? {} : { Authorization: `Bearer ${this.key}` };
-    return fetch(new URL(path, location.href), { headers });
+    try {
+      return await fetch(new URL(path, location.href), { headers });
+    } catch {
+      throw failed("server_unreachable", { name: path });
+    }
   }
 }
 
-const refused = (name, { status, statusText }) => `${name}: ${status} ${statusText}`;
+const refused = (name, { status }) => failed("server_refused", { name, status: String(status) });
+
+async function parsed(name, response) {
+  try {
+    return await response.json();
+  } catch {
+    throw failed("server_damaged", { name });
+  }
+}
+
+/** 32 bits of a text (FNV-1a): enough to tell the few models of one address apart. */
+function digest(text) {
+  let hash = 0x811c9dc5;
+  for (let k = 0; k < text.length; k++) hash = Math.imul(hash ^ text.charCodeAt(k), 0x01000193);
+  return (hash >>> 0).toString(16);
+}
 
 /** The records of metrics.jsonl that the training curve is drawn from. */
 function records(text) {
@@ -109,7 +146,7 @@ function records(text) {
 function asked(again) {
   const [place, form, field, told] = ["ask", "ask-form", "key", "key-told"].map($);
   place.hidden = false;
-  told.textContent = say(again ? "key_wrong" : "key_asked");
+  tell(told, again ? "key_wrong" : "key_asked");
   field.value = "";
   field.focus();
   return new Promise((resolve) => {

@@ -1,7 +1,9 @@
 /** Hidden units over the text: a heat map, one to look at, and the one that follows something. */
 
 import { $ } from "./elements.js";
-import { number, say, spoken } from "./languages.js";
+import { Lookup } from "./client.js";
+import { number, say, spoken, tell } from "./languages.js";
+import { mistake } from "./numbers.js";
 
 const MOST_READ = 2000; // characters from the end: at 512 units they take four megabytes
 const COLUMNS = 240; // characters on the map: narrower ones cannot be told apart
@@ -41,19 +43,24 @@ export class Units {
     $("unit").max = hidden - 1;
     $("layers").hidden = layers === 1;
     $("layer").append(...Array.from({ length: layers }, (_, k) => new Option(k + 1, k)));
-    $("layer").onchange = () => this.lookUp();
-    $("unit").onchange = () => this.choose($("unit").valueAsNumber);
+    $("layer").onchange = () => this.lookUp.refresh();
+    $("unit").onchange = () => {
+      const wrong = mistake($("unit"));
+      page.notice(...(wrong ?? [""]));
+      if (!wrong) this.choose($("unit").valueAsNumber);
+    };
     $("find").onchange = () => this.find($("find").value);
     $("map").onclick = (event) => this.choose(this.under(event).unit ?? -1);
     $("map").onpointermove = (event) => this.point(this.under(event));
     $("map").onpointerleave = () => this.show();
-    this.lookUp = page.client.latest(
+    this.lookUp = new Lookup(
+      page.client,
       "units",
       () => {
         const { characters, text } = page.editor;
         if (!characters.length || page.given.lacking) return null;
         const [layer, from] = [Number($("layer").value), Math.max(0, characters.length - MOST_READ)];
-        return { text, given: page.given.value, layer, from };
+        return { text, given: page.given.value, n: characters.length, layer, from };
       },
       (activations, asked) => {
         this.activations = activations;
@@ -73,6 +80,7 @@ export class Units {
   choose(unit) {
     if (!(unit >= 0 && unit < this.hidden)) return; // the empty row, or a number out of range
     Object.assign(this, { unit: Math.floor(unit), correlation: null });
+    $("unit").value = this.unit;
     $("find").value = "";
     this.page.inside.colour("unit");
     this.show();
@@ -95,14 +103,13 @@ export class Units {
   }
 
   show() {
-    $("unit").value = this.unit;
     const features = Object.keys(FEATURES).map((name) => new Option(say(`find_${name}`), name));
     const { value } = $("find");
     $("find").replaceChildren(new Option(say("find_none"), ""), ...features);
     $("find").value = value;
     const course = this.course(this.unit);
     $("map").hidden = !course.length;
-    $("unit-status").textContent = this.told(course);
+    tell($("unit-status"), ...this.told(course));
     if (course.length) this.draw();
     if (this.page.inside.coloured === "unit") {
       const before = this.characters.length - course.length;
@@ -111,12 +118,12 @@ export class Units {
   }
 
   told(course) {
-    if (!course.length) return say("no_text");
-    if (this.correlation === 0) return say("not_found");
+    if (!course.length) return ["no_text"];
+    if (this.correlation === 0) return ["not_found"];
     const { unit } = this;
-    if (this.correlation) return say("found", { unit, correlation: number(this.correlation, 2) });
+    if (this.correlation) return ["found", { unit, correlation: number(this.correlation, 2) }];
     const [least, most] = [Math.min(...course), Math.max(...course)].map((value) => number(value, 2));
-    return say("unit_range", { unit, least, most });
+    return ["unit_range", { unit, least, most }];
   }
 
   draw() {
@@ -154,7 +161,7 @@ export class Units {
     const value = this.activations?.[(at - this.characters.length) * this.hidden + this.activations.length + unit];
     if (unit === null || value === undefined) return;
     const character = spoken(this.characters[at]);
-    $("unit-status").textContent = say("unit_at", { unit, character, value: number(value, 2) });
+    tell($("unit-status"), "unit_at", { unit, character, value: number(value, 2) });
   }
 }
 

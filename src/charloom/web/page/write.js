@@ -2,7 +2,9 @@
 
 import { show } from "./chances.js";
 import { $ } from "./elements.js";
-import { number, say, spoken } from "./languages.js";
+import { Lookup } from "./client.js";
+import { problem, say, spoken, translate } from "./languages.js";
+import { mistake } from "./numbers.js";
 
 const NUMBERS = ["length", "seed", "top_k", "top_p", "min_p", "no_repeat", "frequency_penalty", "presence_penalty"];
 const DEFAULTS = { length: 300, top_k: 0, top_p: 1, min_p: 0, no_repeat: 0, frequency_penalty: 0, presence_penalty: 0 };
@@ -10,8 +12,12 @@ const ALTERNATIVES = 8;
 
 export class Write {
   constructor(page) {
-    Object.assign(this, { page, job: 0, logits: null, start: "", left: "", over: false, reasons: [] });
-    for (const name in DEFAULTS) $(name).value = page.about.sampling[name] ?? DEFAULTS[name];
+    Object.assign(this, { page, controller: null, logits: null, asked: null, start: "", left: "", over: false, reasons: [] });
+    for (const name in DEFAULTS) {
+      const value = page.about.sampling[name] ?? DEFAULTS[name];
+      const input = $(name);
+      Object.assign(input, { min: Math.min(input.min, value), max: Math.max(input.max, value), value });
+    }
     $("ends").hidden = !("<eos>" in page.about.config.specials);
     $("write").onclick = () => this.write();
     $("stop").onclick = () => this.stop();
@@ -28,18 +34,19 @@ export class Write {
       if (event.key === "Escape") this.stop();
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && document.body.dataset.view !== "about") this.write();
     });
-    this.lookUp = page.client.latest(
+    this.lookUp = new Lookup(
+      page.client,
       "next",
       () => this.place(),
-      (logits) => {
-        this.logits = logits;
+      (logits, asked) => {
+        Object.assign(this, { logits, asked });
         this.showAlternatives();
       },
     );
   }
 
   get writing() {
-    return this.job > 0;
+    return this.controller !== null;
   }
 
   /** Whether the text is one that the model has ended: then there is nothing to write on. */
@@ -72,9 +79,10 @@ export class Write {
 
   checked(id) {
     const input = $(id);
-    if (input.value !== "" && input.checkValidity()) return input.valueAsNumber;
-    const [{ textContent: name }] = input.labels;
-    this.page.notice(say("out_of_range", { name, least: input.min, most: input.max }));
+    const wrong = mistake(input);
+    if (!wrong) return input.valueAsNumber;
+    this.page.notice(...wrong);
+    input.closest("details")?.setAttribute("open", "");
     input.focus();
     return null;
   }
@@ -84,8 +92,8 @@ export class Write {
     const { editor } = page;
     if (this.writing || !page.ready) return;
     page.notice("");
-    if (page.given.lacking) return page.notice(page.given.lacking);
-    if (!editor.text && page.unfounded) return page.notice(say("needs_text")), editor.area.focus();
+    if (page.given.lacking) return page.notice(...page.given.lacking);
+    if (!editor.text && page.unfounded) return page.notice("needs_text"), editor.area.focus();
     const options = this.options();
     const variants = this.checked("count");
     if (!options || variants === null) return;
@@ -101,25 +109,25 @@ export class Write {
       if (texts) pieces.forEach((piece, variant) => texts[variant].append(piece));
       else editor.append(pieces[0]);
     };
+    const { signal } = (this.controller = new AbortController());
     this.busy(true);
     try {
-      const onJob = (job) => (this.job = job);
       const asked = { text: editor.text, given: page.given.value, options, variants };
-      const ended = await page.client.ask("write", asked, { onPart, onJob });
-      const rate = number(Math.round(count / ((performance.now() - began) / 1000)));
+      const ended = await page.client.ask("write", asked, { onPart, signal });
+      const rate = Math.round(count / ((performance.now() - began) / 1000));
       const nothing = count === 0 && ended.includes("eos");
       if (nothing) this.start = "";
       this.reasons = ended;
       if (!texts) this.leave(ended[0]);
       const name = nothing ? "wrote_nothing" : ended.includes("eos") ? "wrote_eos" : "wrote";
-      page.status(name, { count: number(count), rate, seed: options.seed });
+      page.status(name, { count, rate, seed: String(options.seed) });
       if (!$("keep").checked) $("seed").value = (options.seed + 1) % 2 ** 32;
     } catch (error) {
-      page.notice(say("failed", error));
+      page.notice("failed", { message: problem(error) });
       page.status("ready");
     }
+    this.controller = null;
     this.busy(false);
-    this.lookUp();
   }
 
   /** The text is now as the model left it, for this reason. */
@@ -129,7 +137,7 @@ export class Write {
   }
 
   stop() {
-    if (this.writing) this.page.client.ask("stop", { writing: this.job });
+    this.controller?.abort();
   }
 
   /** While the model writes, Stop stands in the place of Write, with its focus, and nobody else writes. */
@@ -138,17 +146,15 @@ export class Write {
     const focused = document.activeElement === from;
     [from.hidden, to.hidden] = [true, false];
     if (focused) to.focus();
-    if (!is) this.job = 0;
     this.page.editor.area.readOnly = is;
     $("clear").disabled = is;
     this.page.settle();
     if (is) this.page.status("writing");
   }
 
-  /** Room for so many texts, each to take over or to copy; their paragraphs. */
+  /** Show so many texts, each to use or to copy; their paragraphs. */
   showVariants(count) {
     const { editor, copy } = this.page;
-    const start = editor.text;
     this.reasons = [];
     const cards = Array.from({ length: count }, (_, k) => {
       const card = document.createElement("article");
@@ -156,15 +162,15 @@ export class Write {
       const [use, copyIt] = ["use", "copy"].map(() => document.createElement("button"));
       card.className = "variant";
       actions.className = "actions";
-      title.textContent = say("variant", { number: k + 1 });
-      use.textContent = say("use");
-      use.ariaLabel = say("use_variant", { number: k + 1 });
-      copyIt.textContent = say("copy");
-      copyIt.ariaLabel = say("copy_variant", { number: k + 1 });
+      const values = JSON.stringify({ number: k + 1 });
+      Object.assign(title.dataset, { text: "variant", values });
+      Object.assign(use.dataset, { text: "use", label: "use_variant", values });
+      Object.assign(copyIt.dataset, { text: "copy", label: "copy_variant", values });
       text.dir = "auto";
       use.onclick = () => {
         this.stop();
-        editor.set(start + text.textContent);
+        this.start = editor.text; // with what was typed since
+        editor.set(this.start + text.textContent);
         this.leave(this.reasons[k]);
         $("variants").replaceChildren();
         editor.area.focus();
@@ -172,6 +178,7 @@ export class Write {
       copyIt.onclick = () => copy(text.textContent);
       actions.append(use, copyIt);
       card.append(title, text, actions);
+      translate(card);
       return card;
     });
     $("variants").replaceChildren(...cards);
@@ -180,8 +187,8 @@ export class Write {
 
   showAlternatives() {
     const { editor, about } = this.page;
-    const { characters, at } = editor;
-    const actual = characters[at];
+    const { text, n } = this.asked ?? { text: editor.text, n: editor.at };
+    const actual = Array.from(text)[n];
     $("here").textContent =
       actual === undefined ? say("at_end") : say("at_character", { character: spoken(actual) });
     if (!this.logits) return $("alternatives").replaceChildren();
@@ -190,7 +197,7 @@ export class Write {
       temperature: 1,
       count: ALTERNATIVES,
       actual,
-      choose: (character) => this.goOn(at, character),
+      choose: (character) => editor.text === text && this.goOn(n, character),
     });
   }
 }
