@@ -5,9 +5,12 @@ What torchrun, or whoever starts the processes, says in the environment.
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from charloom.errors import UsageError
 
@@ -41,10 +44,39 @@ class Job:
 
 
 def processors() -> int:
-    """Processors that this process may use."""
+    """Return how many processors this process may use: by affinity, and by its container's CPU quota."""
+    count = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):  # not on macOS or Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        count = len(os.sched_getaffinity(0))
+    return max(1, math.ceil(min(count, _quota())))
+
+
+def _quota(system: Path = Path("/")) -> float:
+    """Return the processors that Linux control groups grant, infinity without a limit.
+
+    Version 2 has cpu.max ("QUOTA PERIOD") in each group, version 1 two files; groups above limit a group too.
+    Source: Linux, Documentation/admin-guide/cgroup-v2.rst and cgroup-v1.
+    """
+    found = math.inf
+    try:
+        lines = (system / "proc/self/cgroup").read_text("utf-8").splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        root = system / "sys/fs/cgroup" / ("cpu" if controllers else "")
+        group = root / path.lstrip("/")
+        for folder in (group, *group.parents):
+            names = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if controllers else ("cpu.max",)
+            with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
+                numbers = " ".join((folder / name).read_text("utf-8") for name in names).split()
+                if (quota := float(numbers[0].replace("max", "inf"))) > 0:  # -1: no limit
+                    found = min(found, quota / float(numbers[1]))
+            if folder == root:
+                break
+    return found
 
 
 def here(environment: Mapping[str, str] | None = None) -> Job:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
+import platform
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
+from charloom import job
 from charloom.errors import UsageError
 from charloom.job import processors
 from charloom.training import device
@@ -27,7 +33,8 @@ from charloom.training.config import TrainConfig
 def test_bfloat16_after_a_check(
     gain: float, error: float, precision: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(device, "_compare", lambda where: (gain, error))
+    monkeypatch.setattr(device, "_compare", lambda where, threads: (gain, error))
+    monkeypatch.setattr(device, "_has_bfloat16", lambda: True)
     place = device.choose(TrainConfig(device="cpu", threads=1))
     assert place.precision == precision
     assert re.search(reason, place.reason)
@@ -38,9 +45,88 @@ def test_bfloat16_after_a_check(
 
 def test_the_check_itself() -> None:
     """Its products are real ones: eight bits err, and not by much."""
-    gain, error = device._compare(torch.device("cpu"))
+    gain, error = device._compare(torch.device("cpu"), 1)
     assert gain > 0
     assert 0.0005 < error < device.CHECK_TOLERANCE
+
+
+def test_the_check_is_made_once_and_stops_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Emulated products, a hundred times slower than float32, cost two small trials."""
+    rows: list[int] = []
+
+    def seconds(left: torch.Tensor, right: torch.Tensor) -> float:
+        rows.append(len(left))
+        return 1.0 if left.dtype == torch.bfloat16 else 0.01
+
+    monkeypatch.setattr(device, "_seconds", seconds)
+    device._compare.cache_clear()
+    try:
+        gains = {device._compare(torch.device("cpu"), 1)[0] for _ in range(2)}
+    finally:
+        device._compare.cache_clear()
+    assert gains == {0.01}
+    assert rows == [device.FEW_ROWS] * 4
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the variable is one of x86's")
+def test_a_processor_without_bfloat16_is_not_tried() -> None:
+    """In a process of its own, since torch reads the variable once."""
+    code = (
+        "from charloom.training import device\nfrom charloom.training.config import TrainConfig\n"
+        "device._compare = None\nplace = device.choose(TrainConfig(device='cpu'))\nprint(place.reason)"
+    )
+    environment = {**os.environ, "ATEN_CPU_CAPABILITY": "avx2"}
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert found.stdout == "this processor has no bfloat16 instructions\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "quota"),
+    [
+        ({}, math.inf),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "max 100000\n"}, math.inf),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "150000 100000\n"}, 1.5),
+        (
+            {
+                "proc/self/cgroup": "0::/a/b\n",
+                "sys/fs/cgroup/a/cpu.max": "200000 100000\n",
+                "sys/fs/cgroup/a/b/cpu.max": "800000 100000\n",
+            },
+            2.0,
+        ),
+        (
+            {
+                "proc/self/cgroup": "4:memory:/x\n2:cpu,cpuacct:/x\n0::/\n",
+                "sys/fs/cgroup/cpu/x/cpu.cfs_quota_us": "50000\n",
+                "sys/fs/cgroup/cpu/x/cpu.cfs_period_us": "100000\n",
+            },
+            0.5,
+        ),
+        (
+            {
+                "proc/self/cgroup": "1:cpu:/\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+            },
+            math.inf,
+        ),
+    ],
+    ids=["no Linux", "no limit", "version 2", "nested", "version 1", "version 1, no limit"],
+)
+def test_the_quota_of_a_container(files: dict[str, str], quota: float, tmp_path: Path) -> None:
+    for name, content in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+    assert job._quota(tmp_path) == quota
+
+
+def test_a_quota_bounds_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "_quota", lambda: 0.5)
+    assert job.processors() == 1
+    assert device.choose(TrainConfig(precision="float32", device="cpu")).threads == 1
 
 
 def test_what_is_asked_for_is_taken() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import math
 import platform
 import sys
 import time
@@ -20,6 +22,8 @@ from charloom.training.config import Precision, TrainConfig
 
 CHECK_ROWS = 256  # of the trial product: large enough that its time is the arithmetic's
 CHECK_ROWS_GPU = 2**14  # fewer it multiplies in the time that asking takes
+FEW_ROWS = 16  # of a first trial
+HOPELESS = 0.25  # of float32's speed in it: with few rows a product may be slower than it is with many
 CHECK_TRIALS = 15  # of each kind, in turns: beside another program some of them run undisturbed
 CHECK_TOLERANCE = 0.02  # bfloat16 keeps 8 bits: a sum of 256 products errs by well under a hundredth
 
@@ -80,8 +84,9 @@ def choose(config: TrainConfig, sharing: int = 1) -> Place:
         return Place(device, config.precision, threads, "as asked for")
     if device.type == "mps":
         return Place(device, "float32", threads, "bfloat16 is not tested there")
-    with Place(device, "float32", threads, "").engaged():
-        gain, error = _compare(device)
+    if device.type == "cpu" and not _has_bfloat16():
+        return Place(device, "float32", threads, "this processor has no bfloat16 instructions")
+    gain, error = _compare(device, threads)
     if not error <= CHECK_TOLERANCE:  # NaN too
         return Place(device, "float32", threads, f"bfloat16 products err by {error:.1%} on this machine")
     if gain < 1.2:  # what emulation and noise can show
@@ -103,18 +108,45 @@ def _device(asked: str, sharing: int) -> torch.device:
     return torch.device(asked)
 
 
-def _compare(device: torch.device) -> tuple[float, float]:
-    """How much faster a bfloat16 product is than a float32 one, and its relative error."""
+def _has_bfloat16() -> bool:
+    """Return whether torch has bfloat16 instructions to use; where it cannot be asked, a trial decides.
+
+    An x86 processor without them emulates products, up to a hundred times slower than in float32.
+    """
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return True
+    questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    has = any(getattr(torch.cpu, question, lambda: True)() for question in questions)
+    # the environment may lower the capability that torch uses
+    return has and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+
+
+@functools.cache
+def _compare(device: torch.device, threads: int) -> tuple[float, float]:
+    """Return how much faster a bfloat16 product is than a float32 one, and its relative error.
+
+    Measured once in a process: the answer must not change between the choice of sizes and the training.
+    """
     generator = torch.Generator().manual_seed(0)
     rows = CHECK_ROWS if device.type == "cpu" else CHECK_ROWS_GPU
     left = torch.randn(rows, 512, generator=generator).to(device)
     right = torch.randn(512, 2048, generator=generator).to(device)
     low_left, low_right = left.bfloat16(), right.bfloat16()
-    exact = left @ right
-    error = float(((low_left @ low_right).float() - exact).norm() / exact.norm())
-    taken = [(_seconds(left, right), _seconds(low_left, low_right)) for _ in range(CHECK_TRIALS)]
-    full, low = map(min, zip(*taken, strict=True))
-    return full / low, error
+
+    def gain(rows: int, trials: int) -> float:
+        full = low = math.inf
+        for _ in range(trials):  # in turns: another program slows both alike
+            full = min(full, _seconds(left[:rows], right))
+            low = min(low, _seconds(low_left[:rows], low_right))
+        return full / low
+
+    with Place(device, "float32", threads, "").engaged():
+        exact = left[:FEW_ROWS] @ right
+        error = float(((low_left[:FEW_ROWS] @ low_right).float() - exact).norm() / exact.norm())
+        found = gain(FEW_ROWS, 2)
+        if found > HOPELESS:  # else products are emulated: a whole trial would take ten seconds and more
+            found = gain(rows, CHECK_TRIALS)
+    return found, error
 
 
 def _seconds(left: Tensor, right: Tensor) -> float:
