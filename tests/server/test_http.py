@@ -310,6 +310,21 @@ def test_other_encodings_are_named(server: Running, body: bytes, headers: dict, 
         assert re.search(told, found.json()["error"]["message"])
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"{'prompt': 'a'}", r"not JSON: Expecting property name .* at position 1$"),  # as from cmd.exe
+        (b'{"prompt": "a"', r"not JSON: .* at position 14$"),
+        (b"", "the body is empty; send a JSON object"),
+    ],
+)
+def test_what_is_no_json_says_where(server: Running, body: bytes, told: str) -> None:
+    headers = {"content-type": "application/json"}
+    found = server.http.post(f"{server.url}/v1/completions", content=body, headers=headers)
+    assert found.status_code == 400
+    assert re.search(told, found.json()["error"]["message"])
+
+
 def test_encodings_of_json(server: Running) -> None:
     for coding in ("utf-8", "utf-8-sig", "utf-16", "utf-32"):
         headers = {"content-type": "application/json", "content-encoding": "identity"}

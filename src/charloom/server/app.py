@@ -203,6 +203,10 @@ async def _invalid(request: Request, error: Exception) -> Response:
         message = f"{'.'.join(place)[:100]}: there is no such field here; {hint}"
     elif param in UNSUPPORTED:
         message = f"{param}: not supported here; leave it out"
+    elif first["type"] == "json_invalid":
+        message = f"the body is not JSON: {first['ctx']['error']} at position {first['loc'][-1]}"
+    elif not place and first["type"] == "missing":
+        message = "the body is empty; send a JSON object"
     elif not place and "json" not in request.headers.get("content-type", ""):
         message = "the body is not said to be JSON; send the header Content-Type: application/json"
     else:
@@ -215,7 +219,9 @@ async def _other(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     asked = f"{request.method[:20]} {request.url.path[:100]}"
     allowed = (error.headers or {}).get("Allow", "")
-    if error.status_code == 404:
+    if error.status_code == 404 and request.url.path.startswith("/model/"):
+        refusal = Refusal(404, "the model has no public file of this name", code="unknown_url")
+    elif error.status_code == 404:
         refusal = Refusal(404, f"Unknown request URL: {asked}. {COMPLETIONS}", code="unknown_url")
     elif error.status_code == 405 and request.method == "OPTIONS":
         return Response(status_code=204, headers={"allow": f"{allowed}, OPTIONS"})
