@@ -38,12 +38,15 @@ def sized(settings: Settings, begun: Model) -> Settings:
 
 def told(settings: Settings, begun: Model) -> dict[str, Any]:
     """What the provenance of the run says of it."""
-    kept = ("corpora", "split", "from")
+    kept = ("corpora", "contents", "split", "from")
     before = {key: begun.provenance[key] for key in kept if key in begun.provenance}
     return {"from": {"model": settings.values("train")["start"], **before}}
 
 
 def hashes(provenance: Mapping[str, Any]) -> set[str]:
-    """The texts that a model has been trained on, those of the model that it began as included."""
-    found = {corpus["sha256"] for corpus in provenance.get("corpora", ())}
+    """The texts that a model has been trained on, those of the model that it began as included.
+
+    Each is there by the hash of its bytes, and by that of its normalized content.
+    """
+    found = {corpus["sha256"] for corpus in provenance.get("corpora", ())} | {*provenance.get("contents", ())}
     return found | (hashes(provenance["from"]) if "from" in provenance else set())

@@ -162,7 +162,7 @@ CASES = [
     Case(
         "a prompt file that is not UTF-8",
         "sample run --prompt-file latin.txt",
-        "latin.txt: cannot be read (byte 5 is not UTF-8; save it as UTF-8)",
+        "latin.txt: byte 5 is not UTF-8; save it as UTF-8",
         2,
     ),
     Case(

@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from charloom.cli.arriving import MOST, arriving
+from charloom.text.config import DataConfig
+from charloom.text.decoding import text_lines
+from charloom.text.sources import Arriving
 
 LINES = [
     "The fog comes on little cat feet and sits",
@@ -31,11 +34,12 @@ def rows(out: str) -> list[list[str]]:
     return [line.split("\t") for line in out.splitlines()]
 
 
-def test_a_table_is_said_to_be_read_by_lines(quick, trained, tmp_path):
-    (tmp_path / "new.csv").write_text("title\nfog\n", encoding="utf-8")
-    found = quick("score", trained, tmp_path / "new.csv")
-    assert [row[3] for row in rows(found.out)] == ["title", "fog"]
-    assert "its rows are read as lines of text; eval and classify read its columns" in found.err
+def test_the_rows_of_a_table_are_scored_unless_lines_are_asked_for(quick, trained, tmp_path):
+    (tmp_path / "new.csv").write_text("title,text\na,fog\n", encoding="utf-8")
+    found = [rows(quick("score", trained, "new.csv", *more).out) for more in (
+        (), ("--text", "title"), ("--documents", "line")
+    )]  # fmt: skip
+    assert [[row[3] for row in each] for each in found] == [["fog"], ["a"], ["title,text", "a,fog"]]
 
 
 def test_a_line_a_row_with_its_number_and_the_odd_one_first_if_asked(quick, trained, log):
@@ -129,13 +133,13 @@ def test_lines_that_wait_come_together_and_an_error_comes_through(tmp_path):
     path = tmp_path / "many.txt"
     path.write_text("".join(f"{n}\n" for n in range(2 * MOST + 5)), encoding="utf-8")
     with path.open("rb") as file:
-        batches = list(arriving(file))
+        batches = list(arriving(line.decode().rstrip("\n") for line in file))
     assert [line for batch in batches for line in batch] == [str(n) for n in range(2 * MOST + 5)]
     assert all(1 <= len(batch) <= MOST for batch in batches)
 
     class Broken:
         def __iter__(self):
-            yield b"first\n"
+            yield "first"
             raise OSError("the disk is gone")
 
     with pytest.raises(OSError, match="the disk is gone"):
@@ -145,6 +149,7 @@ def test_lines_that_wait_come_together_and_an_error_comes_through(tmp_path):
 def test_one_line_comes_alone_while_the_pipe_is_open():
     reading, writing = os.pipe()
     threading.Thread(target=lambda: os.write(writing, b"only\n"), daemon=True).start()
-    with os.fdopen(reading, "rb", buffering=0) as raw:
-        assert next(arriving(raw)) == ["only"]
+    with os.fdopen(reading, "rb") as pipe:
+        lines = text_lines(Arriving(Path("-"), "-", stream=pipe), DataConfig())
+        assert next(arriving(lines)) == ["only"]
         os.close(writing)

@@ -5,22 +5,20 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 MOST = 4096  # lines that may wait, and that are handed on at once
+Line = TypeVar("Line")
 
 
-def arriving(file: Iterable[bytes]) -> Iterator[list[str]]:
-    """The lines of `file` without their ends, in batches of all that have come, at least one.
-
-    What is no UTF-8 becomes U+FFFD: one bad byte in a log does not end the reading of it. Whatever
-    reading raises is raised here.
-    """
-    waiting: queue.Queue[str | BaseException | None] = queue.Queue(MOST)
+def arriving(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    """`lines` in batches of all that have come, at least one. Whatever reading them raises is raised here."""
+    waiting: queue.Queue[tuple[Line] | BaseException | None] = queue.Queue(MOST)
 
     def read() -> None:
         try:
-            for line in file:
-                waiting.put(line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "replace"))
+            for line in lines:
+                waiting.put((line,))
             waiting.put(None)
         except BaseException as error:
             waiting.put(error)
@@ -37,13 +35,13 @@ def arriving(file: Iterable[bytes]) -> Iterator[list[str]]:
 
 
 def _gather(
-    waiting: queue.Queue[str | BaseException | None],
-) -> tuple[list[str], str | BaseException | None]:
+    waiting: queue.Queue[tuple[Line] | BaseException | None],
+) -> tuple[list[Line], tuple[Line] | BaseException | None]:
     """Wait for one line, and take what else is there; with them what was taken last."""
-    batch: list[str] = []
+    batch: list[Line] = []
     last = waiting.get()
-    while isinstance(last, str):
-        batch.append(last)
+    while isinstance(last, tuple):
+        batch.append(last[0])
         if len(batch) == MOST:
             break
         try:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charloom.cli.options import columns_of_another_text
-from charloom.errors import DataError
+from charloom.cli.options import columns_of_another_text, encoding_of_another_text
 
 if TYPE_CHECKING:
     from charloom.character_model import CharacterModel
     from charloom.insight.classify import Classified
+    from charloom.verdict import Read
 
 LEAST_TOLD = 0.001  # probabilities below it are not worth a reader's time
 
@@ -22,66 +22,68 @@ LEAST_TOLD = 0.001  # probabilities below it are not worth a reader's time
 @click.argument("model")
 @click.argument("files", nargs=-1, metavar="[FILE]...")
 @columns_of_another_text
+@encoding_of_another_text
 @click.option("--condition", default="", metavar="NAME", help="Which condition, where there are several.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a text, with every probability.")
-def command(model: str, files: tuple[str, ...], columns: str, condition: str, as_json: bool) -> None:
+def command(
+    model: str, files: tuple[str, ...], columns: str, encoding: str, condition: str, as_json: bool
+) -> None:
     """Classify each line of FILEs, or each row of tables, by the labels that MODEL was trained with.
 
     Without FILE: the test part of its own text, which it has not seen. Where the label is known, it is
     told how many were right. The labels' probabilities are Bayes' rule's, from how well each label
     predicts the text.
     """
+    from itertools import tee
+
     from charloom.cli.model import open_model
     from charloom.insight.classify import condition_of
 
     loaded = open_model(model)
     name = condition_of(loaded.generator, condition).name
-    texts, sources, known = _texts(loaded, files, columns, name)
     right = counted = 0
-    for found, label in zip(loaded.classify(texts, condition=name, source=sources), known, strict=False):
-        _show(found, label, as_json)
-        if label:
-            counted += 1
-            right += found.label == label
+    for batch in _batches(loaded, files, columns, encoding):
+        texts, sources, rows = tee(batch, 3)
+        classified = loaded.classify(
+            (each.text for each in texts), condition=name, source=(each.source for each in sources)
+        )
+        for found, row in zip(classified, rows, strict=False):
+            label = row.condition.get(name)
+            _show(found, label, as_json)
+            if label:
+                counted += 1
+                right += found.label == label
+        sys.stdout.flush()
     if counted:
         click.echo(f"charloom: {right:,} of {counted:,} right, {_interval(right, counted)}", err=True)
 
 
-def _texts(
-    model: CharacterModel, files: tuple[str, ...], columns: str, name: str
-) -> tuple[Iterable[str], Iterable[str], Iterable[str | None]]:
-    """The texts, the source of each (empty where there are none), and its label where it is known."""
-    from itertools import repeat
-
+def _batches(
+    model: CharacterModel, files: tuple[str, ...], columns: str, encoding: str
+) -> Iterator[Iterable[Read]]:
+    """The texts with their sources, and their labels where they are known."""
     from charloom import verdict
+    from charloom.cli.arriving import arriving
     from charloom.cli.bar import Bar
 
     assert model.path is not None
-    translates = model.model.vocabulary.sep is not None  # a line has no source, which `other_text` says
-    if files and not translates and not any(map(verdict.is_table, files)):
-        return _lines(files), repeat(""), repeat(None)
-    with Bar() as bar:
-        if files:
-            try:
-                text = verdict.other_text(model.path, model.model, files, columns=columns, progress=bar.read)
-            except DataError:  # without labels, or with too few of them, there are still texts
-                text = verdict.other_text(
-                    model.path, model.model, files, columns=columns, labelled=False, progress=bar.read
-                )
-        else:
-            text = verdict.own_text(model.path, model.model, "test", progress=bar.read)
-    conditions = model.model.config.conditions
-    if not text.part.labels.shape[1]:
-        return text.part.texts(), text.part.sources(), repeat(None)
-    labels = (text.part.condition(conditions, i).get(name) for i in range(len(text.part.labels)))
-    return text.part.texts(), text.part.sources(), labels
-
-
-def _lines(files: Iterable[str]) -> Iterator[str]:
-    for name in files:
-        with click.open_file(name, "rb") as file:
-            for line in file:
-                yield line.decode("utf-8", "replace").rstrip("\r\n")
+    if not files:
+        with Bar() as bar:
+            yield verdict.rows(
+                verdict.own_text(model.path, model.model, "test", progress=bar.read), model.model
+            )
+        return
+    verdict.require_sources(model.model, files)
+    for _, arrives, read in verdict.texts(
+        model.path,
+        model.model,
+        files,
+        columns=columns,
+        encoding=encoding,
+        stdin=sys.stdin.buffer,
+        warn=lambda message: click.echo(f"charloom: {message}", err=True),
+    ):
+        yield from arriving(read) if arrives else [read]
 
 
 def _show(found: Classified, label: str | None, as_json: bool) -> None:

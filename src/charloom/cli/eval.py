@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charloom.cli.options import columns_of_another_text
+from charloom.cli.options import columns_of_another_text, encoding_of_another_text
 from charloom.cli.terminal import console, is_terminal
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     help="Which part of the text it was trained on.  [default: test]",
 )
 @columns_of_another_text
+@encoding_of_another_text
 @click.option("--dynamic", is_flag=True, help="Score also a copy of the model that learns what it has read.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Score the first N characters only.")
 @click.option("--against", metavar="MODEL", help="Compare with another model on the same text.")
@@ -33,6 +34,7 @@ def command(
     files: tuple[str, ...],
     part: Any,
     columns: str,
+    encoding: str,
     dynamic: bool,
     limit: int | None,
     against: str | None,
@@ -59,7 +61,13 @@ def command(
         if files:
             stdin = sys.stdin.buffer
             text = verdict.other_text(
-                loaded.path, loaded.model, files, columns=columns, stdin=stdin, progress=bar.read
+                loaded.path,
+                loaded.model,
+                files,
+                columns=columns,
+                encoding=encoding,
+                stdin=stdin,
+                progress=bar.read,
             )
         else:
             text = verdict.own_text(loaded.path, loaded.model, part or "test", progress=bar.read)

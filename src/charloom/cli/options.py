@@ -12,6 +12,12 @@ Command = Callable[..., Any]
 columns_of_another_text = click.option(
     "--text", "columns", default="", metavar="COLUMN,…", help="Columns of a table that hold the text."
 )
+encoding_of_another_text = click.option(
+    "--encoding",
+    default="",
+    metavar="E",
+    help="How the files are encoded.  [default: UTF-8, else as the model's own text]",
+)
 
 DATA = (
     click.option(

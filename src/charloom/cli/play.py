@@ -70,13 +70,15 @@ class Story:
 
     def __init__(self, model: CharacterModel, path: Path, temperature: float, seed: int) -> None:
         from charloom.system.files import require_place
+        from charloom.verdict import whole_text
 
         require_place(path)
         self.path = path
         self._model = model
         self._temperature = model.settings(temperature=temperature).temperature
         self._seed = seed
-        self._steps = [path.read_text("utf-8") if path.is_file() else ""]
+        assert model.path is not None
+        self._steps = [whole_text(model.path, model.model, path) if path.is_file() else ""]
         self._offers: list[str] = []
 
     @property

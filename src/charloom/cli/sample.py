@@ -46,7 +46,7 @@ SECTIONS = {
 @click.argument("model", required=False)
 @click.option("--prompt", metavar="TEXT", help="The text to go on from; it is shown, too.")
 @click.option(
-    "--prompt-file", type=click.Path(), metavar="F", help="The same, from a UTF-8 file; - is standard input."
+    "--prompt-file", type=click.Path(), metavar="F", help="The same, from a file; - is standard input."
 )
 @click.option(
     "-n",
@@ -143,9 +143,9 @@ def command(
         raise UsageError("--prompt and --prompt-file exclude each other; leave one out")
     if greedy and temperature is not None:
         raise UsageError("--greedy is --temperature 0; leave one of them out")
-    if prompt_file is not None:
-        prompt = _read(prompt_file)
     loaded = open_model(model, precision)
+    if prompt_file is not None:
+        prompt = _read(loaded, prompt_file)
     given = {name: value for name, value in options.items() if value is not None}
     given |= {"stop": stop, "ignore_eos": ignore_eos}
     temperatures = [0.0] if greedy else _numbers(temperature)
@@ -295,18 +295,11 @@ def _numbers(text: str | None) -> list[float]:
         ) from None
 
 
-def _read(path: str) -> str:
+def _read(model: CharacterModel, path: str) -> str:
     import sys
     from pathlib import Path
 
-    from charloom.errors import UsageError
+    from charloom.verdict import whole_text
 
-    try:
-        return sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = (
-            error.strerror
-            if isinstance(error, OSError)
-            else f"byte {error.start} is not UTF-8; save it as UTF-8"
-        )
-        raise UsageError(f"{path}: cannot be read ({reason})") from error
+    assert model.path is not None
+    return whole_text(model.path, model.model, Path(path), sys.stdin.buffer)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from charloom.cli.given import asked, given_options
+from charloom.cli.options import columns_of_another_text, encoding_of_another_text
 
 if TYPE_CHECKING:
     from charloom.character_model import CharacterModel
@@ -31,8 +32,7 @@ class Found(NamedTuple):
 @click.option(
     "--documents",
     type=click.Choice(["line", "blank", "whole"]),
-    default="line",
-    help="Score each line, each paragraph, or each file.  [default: line]",
+    help="Score each line, each paragraph, or each file.  [default: line; the rows of a table]",
 )
 @click.option("--sort", is_flag=True, help="The strangest first.")
 @click.option(
@@ -40,6 +40,8 @@ class Found(NamedTuple):
     metavar="T",
     help="Only what is stranger than T bits, or, as p99.9, than 99.9 % of the held-out lines.",
 )
+@columns_of_another_text
+@encoding_of_another_text
 @given_options
 @click.option("--source", default="", metavar="TEXT", help="The source that every text is read after.")
 @click.option("--html", "page", type=click.Path(dir_okay=False), metavar="F", help="Write a page instead.")
@@ -49,9 +51,11 @@ class Found(NamedTuple):
 def command(
     model: str | None,
     files: tuple[str, ...],
-    documents: str,
+    documents: str | None,
     sort: bool,
     above: str | None,
+    columns: str,
+    encoding: str,
     condition: str | None,
     arrays: tuple[str, ...],
     source: str,
@@ -59,6 +63,9 @@ def command(
     as_json: bool,
 ) -> None:
     """Score FILEs, or standard input line by line, with MODEL, a model or run folder.
+
+    FILEs are read as the text of the model was: also compressed ones, folders, and the rows of tables, with
+    the labels and sources that they have.
 
     Told are the line's number, its strangeness (how far the surprise of its strangest stretch exceeds
     what the model expected), its bits a character, and the line. Each starts from a fresh state.
@@ -69,24 +76,21 @@ def command(
     from charloom.cli.model import open_model
     from charloom.errors import UsageError
     from charloom.system.files import require_place
-    from charloom.verdict import is_table
 
     if page is not None and as_json:
         raise UsageError("--html and --json exclude each other; leave one of them out")
     if page is not None:
         require_place(Path(page))
     share, bits = _threshold(above)
-    for name in filter(is_table, files):
-        told = "its rows are read as lines of text; eval and classify read its columns"
-        click.echo(f"charloom: {name}: {told}", err=True)
     loaded = open_model(model)
     given = {"condition": asked(loaded.model.config.conditions, condition, arrays), "source": source}
     least = _of_held_out(loaded, share, given) if share is not None else bits
-    found: Iterable[Found] = _found(loaded, files or ("-",), documents, given)
+    reading = {"documents": documents or "", "columns": columns, "encoding": encoding}
+    found: Iterable[Found] = _found(loaded, files or ("-",), reading, given)
     found = (each for each in found if each.scored.strangeness > least)
     if sort:
         found = sorted(found, key=lambda each: -each.scored.strangeness)
-    several = len(files) > 1
+    several = len(files) > 1 or any(Path(name).is_dir() for name in files)
     if page is not None:
         _write(page, found, several)
         return
@@ -95,27 +99,39 @@ def command(
 
 
 def _found(
-    model: CharacterModel, files: Iterable[str], documents: str, given: dict[str, Any]
+    model: CharacterModel, files: Iterable[str], reading: dict[str, str], given: dict[str, Any]
 ) -> Iterator[Found]:
+    from itertools import tee
+
+    from charloom import verdict
+    from charloom.cli.arriving import arriving
     from charloom.insight.score import score
-    from charloom.text.documents import paragraphs
 
-    for name in files:
+    assert model.path is not None
+    whole = reading["documents"] == "whole"
+    depends = bool(model.model.config.conditions) or model.model.vocabulary.sep is not None
+    for name, arrives, read in verdict.texts(
+        model.path, model.model, files, **reading, stdin=sys.stdin.buffer, warn=_warn
+    ):
         number = 1
-        with click.open_file(name, "rb") as file:
-            if documents == "line":
-                from charloom.cli.arriving import arriving
+        for batch in arriving(read) if arrives else [read]:
+            texts, conditions, sources = tee(batch, 3)
+            own = (
+                given
+                if not depends
+                else {
+                    "condition": ({**each.condition, **given["condition"]} for each in conditions),
+                    "source": (each.source or given["source"] for each in sources),
+                }
+            )
+            for scored in score(model.generator, (each.text for each in texts), lines=not whole, **own):
+                yield Found(name, number, scored)
+                number += 1
+            sys.stdout.flush()
 
-                batches: Iterable[Iterable[str]] = arriving(file)
-            else:
-                text = file.read().decode("utf-8", "replace")
-                batches = [paragraphs([text]) if documents == "blank" else [text]]
-            for batch in batches:
-                texts = map(model.model.formed, batch)
-                for scored in score(model.generator, texts, lines=documents != "whole", **given):
-                    yield Found(name, number, scored)
-                    number += 1
-                sys.stdout.flush()
+
+def _warn(message: str) -> None:
+    click.echo(f"charloom: {message}", err=True)
 
 
 def _threshold(above: str | None) -> tuple[float | None, float]:

@@ -15,6 +15,7 @@ from itertools import islice, repeat
 import numpy as np
 
 from charloom.errors import UsageError
+from charloom.insight.score import ids_of
 from charloom.runtime.generator import BATCH, Generator
 from charloom.runtime.sample import Given
 from charloom.text.condition import Condition
@@ -49,7 +50,7 @@ def classify(
     prior = np.log(np.maximum(shares, 1) / np.maximum(shares, 1).sum())
     pairs = _paired(texts, repeat(source) if isinstance(source, str) else source)
     while group := list(islice(pairs, BATCH)):
-        ids = [np.concatenate((model.encode(text), eos)) for text, _ in group]
+        ids = [np.concatenate((ids_of(model.vocabulary, model.formed(text)), eos)) for text, _ in group]
         likely = np.empty((len(group), len(condition.values)))
         for column, value in enumerate(condition.values):
             given = [Given("", {condition.name: value}, before) for _, before in group]

@@ -17,6 +17,7 @@ is the one that leaves the fewest ordinary lines ahead of the worst-placed odd o
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ from charloom.text.condition import Asked
 from charloom.text.vocabulary import Vocabulary, begins
 
 LINE_END = "\n"
+ESCAPED = re.compile("[\udc80-\udcff]")
 THREADS = min(processors(), 8)  # each reads a batch; the kernels leave Python's lock alone
 TOLERANCE = 1.0  # bits a character: without it, long ordinary lines add up to something strange
 
@@ -86,22 +88,23 @@ def score(
 ) -> Iterator[Scored]:
     """Each of `texts`, in order; a batch of them is read at a time, and memory does not grow.
 
-    Each is read as one that `condition` and `source` belong to (one source, or one for each text). Raises
-    UsageError as `Generator.prime` does.
+    Each is read as one that `condition` and `source` belong to: one for all, or an iterator of conditions and
+    an iterable of sources, one for each text. Raises UsageError as `Generator.prime` does.
     Without `lines`, a model of one whole text reads each as it stands: no line end before or behind it.
     """
     vocabulary = generator.model.vocabulary
     marks = _marks(vocabulary) if lines or vocabulary.eos is not None else _NOTHING
     if vocabulary.bos is None:
         starts: Iterable[State] = repeat(generator.unconditioned())
-    elif isinstance(source, str):
+    elif isinstance(source, str) and not isinstance(condition, Iterator):
         starts = repeat(generator.prime(condition=condition, source=source))
     else:
-        starts = _after(generator, condition, source)
+        conditions = condition if isinstance(condition, Iterator) else repeat(condition)
+        starts = _after(generator, conditions, repeat(source) if isinstance(source, str) else source)
     pairs = zip(texts, starts, strict=False)
     with ThreadPoolExecutor(THREADS) as threads:
         while group := list(islice(pairs, THREADS * BATCH)):
-            coded = [vocabulary.encode(text) for text, _ in group]
+            coded = [ids_of(vocabulary, text) for text, _ in group]
             order = sorted(range(len(group)), key=lambda i: -len(coded[i]))  # rows of a batch end together
             share = -(-len(group) // THREADS)
             batches = [order[k : k + share] for k in range(0, len(group), share)]
@@ -111,11 +114,24 @@ def score(
                 yield _scored(vocabulary, text, coded[i], scores[i], marks)
 
 
-def _after(generator: Generator, condition: Asked, sources: Iterable[str]) -> Iterator[State]:
-    """The states in which the texts of these sources begin."""
-    waiting = iter(sources)
+def ids_of(vocabulary: Vocabulary, text: str) -> Ids:
+    """Return the ids of a text, (n,); in the unit "byte", lone surrogates may stand for bytes (PEP 383)."""
+    if vocabulary.unit == "byte" and ESCAPED.search(text):
+        return vocabulary.encode(b"".join(_bytes_of(text)))
+    return vocabulary.encode(text)
+
+
+def _bytes_of(text: str) -> list[bytes]:
+    """Return the bytes of each character."""
+    errors = ("surrogateescape", "surrogatepass")
+    return [letter.encode("utf-8", errors[not ESCAPED.match(letter)]) for letter in text]
+
+
+def _after(generator: Generator, conditions: Iterable[Asked], sources: Iterable[str]) -> Iterator[State]:
+    """The states in which the texts of these conditions and sources begin."""
+    waiting = zip(conditions, sources, strict=False)
     while group := list(islice(waiting, BATCH)):
-        yield from generator.prime_many([Given("", condition, source) for source in group])
+        yield from generator.prime_many([Given("", condition, source) for condition, source in group])
 
 
 def _read(
@@ -129,7 +145,11 @@ def _scored(vocabulary: Vocabulary, text: str, ids: Ids, found: Scores, marks: _
     nats = np.stack([-found.log_probabilities, found.entropies]).astype(np.float64)
     bits, expected = np.nan_to_num(nats[:, len(marks.before) :] / math.log(2))
     surprise = by_character(vocabulary, ids, bits[: len(ids)])
+    if len(surprise) != len(text):  # bytes that are no part of any character
+        sizes = np.array([len(each) for each in _bytes_of(text)])
+        surprise = np.add.reduceat(bits[: len(ids)], np.cumsum(sizes) - sizes)
     end = float(bits[len(ids) :].sum())
+    text = ESCAPED.sub("\N{REPLACEMENT CHARACTER}", text) if vocabulary.unit == "byte" else text
     return Scored(text, surprise, end, strangest(bits - expected - TOLERANCE))
 
 

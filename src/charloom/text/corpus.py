@@ -36,15 +36,15 @@ from charloom.text.dealer import PARTS
 from charloom.text.documents import Mode, blank_ends
 from charloom.text.parts import Part, encode_documents, encode_whole, open_part
 from charloom.text.reading import Reading, read
-from charloom.text.sources import BLOCK, STDIN, Collection, collect, is_stream
+from charloom.text.sources import BLOCK, Collection, collect, require_once
 from charloom.text.vocabulary import BOS, BYTE, EOS, SEP, Vocabulary
 
 __all__ = ["Corpus", "DataConfig", "Part", "Progress", "prepare"]
 
-FORMAT = 5  # of a cache entry, and of the notes in one that is not finished
+FORMAT = 6  # of a cache entry, and of the notes in one that is not finished
 KEYS = {  # of meta.json
     *("documents", "guess", "encoding", "conditions", "columns", "delimiter", "blank", "vocabulary", "parts"),
-    "files",
+    *("contents", "files"),
 }
 MOST = 0.5  # share of lines that end in a blank, from which it is told
 STALE = 2 * 24 * 3600  # seconds; no text takes so long to encode
@@ -101,14 +101,10 @@ def prepare(
     data = data or DataConfig()
     if vocabulary is not None and vocabulary.unit != data.unit:
         raise UsageError(f"unit: the model's is {vocabulary.unit!r}; leave out {data.unit!r}")
-    texts = [*corpora, *([data.validation] if data.validation else [])]
-    streams = ["-" if str(each) in STDIN else str(each) for each in texts if is_stream(each)]
-    if twice := next((each for each in streams if streams.count(each) > 1), None):
-        raise UsageError(f"{twice}: can be read but once; name it once")
+    require_once([*corpora, *([data.validation] if data.validation else [])])
     root = cache.folder("corpora")
-    _sweep(root)
     try:
-        with _spool(root) as spool:
+        with spooled() as spool:
             return _prepare(
                 list(corpora) or [DEFAULT],
                 data,
@@ -222,6 +218,7 @@ def _write_entry(entry: Path, reading: Reading, vocabulary: Vocabulary, progress
         "columns": reading.columns,
         "delimiter": reading.delimiter,
         "blank": reading.blank,
+        "contents": reading.contents,
         "vocabulary": vocabulary.to_json(),
         "parts": described,
         "files": {path.name: _checksum(path) for path in sorted(entry.iterdir())},
@@ -287,8 +284,10 @@ def _entry(root: Path, key: str, progress: Report) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _spool(root: Path) -> Iterator[Path]:
+def spooled() -> Iterator[Path]:
     """Yield a folder of this call's own, for copies of what can be read but once."""
+    root = cache.folder("corpora")
+    _sweep(root)
     folder = root / f"spool-{secrets.token_hex(6)}"
     with locked(folder.with_suffix(".lock"), timeout=-1, remove=True):
         folder.mkdir()
@@ -368,6 +367,7 @@ def _open(
         conditions=conditions,
         provenance={
             "corpora": named,
+            "contents": meta["contents"],
             "characters": sum(part.characters for part in parts.values()),
             "encoding": meta["encoding"],
             "normalize": data.normalize,

@@ -66,6 +66,15 @@ def may_begin_mark(head: bytes) -> bool:
     return len(head) < 4 and any(mark.startswith(head) for mark, _ in MARKS)
 
 
+def beside(encoding: str) -> str:
+    """Return how to read texts of unknown encoding for a model whose text was in `encoding`."""
+    try:
+        name = codecs.lookup(encoding).name
+    except LookupError:  # utf-8 and another one, or bytes
+        return encoding if "," in encoding else "utf-8"
+    return "utf-8" if name in ("utf-8", *(marked for _, marked in MARKS)) else f"utf-8,{encoding}"
+
+
 def utf8_counts(data: bytes) -> tuple[int, int]:
     """Return how many characters beyond ASCII these bytes hold as UTF-8, and how many bytes are not UTF-8.
 

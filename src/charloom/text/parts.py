@@ -165,12 +165,13 @@ class TextWriter:
         self._files = [_opened(path, size) for path, size in zip(paths, sizes, strict=True)]
         self._text, self._table, self._numbers, self._arrays = self._files
 
-    def add(self, text: str) -> None:
-        """The next piece of one whole text."""
+    def add(self, text: str) -> bytes:
+        """The next piece of one whole text; what was written of it."""
         data = encode_text(text, self._unit)
         self._text.write(data)
         self.characters += len(text)
         self.bytes += len(data)
+        return data
 
     def note(self) -> list[list[int]]:
         """How much was written, which is in the files by then."""

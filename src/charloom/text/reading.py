@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +28,7 @@ from charloom.text.vocabulary import FirstAppearances
 Told = Callable[[int], None]
 Doing = Literal["reading", "reading on"]
 Documents = Callable[[], Iterator[Document]]
+Sums = dict[str, tuple[int, int]]
 
 SAMPLE = 2**18  # characters that the guess of the documents looks at
 SEGMENT = 2**26  # bytes between two notes of how far a reading is: half a second
@@ -38,7 +40,8 @@ class Reading:
 
     `encoding` is that of the first file ("bytes" where nothing is decoded).
     `cuts`, for one whole text: of each text file, where the parts lie in it, in characters.
-    `characters` are the vocabulary's in order. `bytes` is the size of all texts as UTF-8. `columns` are
+    `characters` are the vocabulary's in order. `bytes` is the size of all texts as UTF-8. `contents` tell
+    equal normalized texts of collections by their lengths and checksums, held out ones last. `columns` are
     those that a tab joins to the text, `delimiter` separates those of the first table, `blank` is how many
     documents had no text and were left out.
     """
@@ -50,6 +53,7 @@ class Reading:
     conditions: Sequence[Condition]
     cuts: Mapping[str, Mapping[str, tuple[int, int]]]
     bytes: int
+    contents: Sequence[str]
     columns: Sequence[str] = ()
     delimiter: str = ""
     blank: int = 0
@@ -82,14 +86,38 @@ def read(
     return _read_documents(collections, held_out, data, labels, folder, specials, progress, mode, reason)
 
 
-def documents(collections: Sequence[Collection], mode: Mode, data: DataConfig) -> list[Documents]:
-    """What gives the documents of each of these files, in order; of long files of lines, of each piece."""
+def documents(
+    collections: Sequence[Collection], mode: Mode, data: DataConfig, sums: Sums | None = None, group: int = 0
+) -> list[Documents]:
+    """What gives the documents of each of these files, in order; of long files of lines, of each piece.
+
+    `sums` takes down what tells equal ones, by group, collection and file.
+    """
     cut = mode == "line" and not data.conditions
-    return [
-        partial(_documents, source, columns_of(collection, data), mode, data)
-        for collection in collections
-        for source in (_segments([collection], data) if cut else collection.sources)
-    ]
+    found: list[Documents] = []
+    for owner, collection in enumerate(collections):
+        columns = columns_of(collection, data)
+        for source in _segments([collection], data) if cut else collection.sources:
+            file: Documents = partial(_documents, source, columns, mode, data)
+            key = f"{group}.{owner}.{len(found)}"
+            found.append(file if sums is None else partial(_summed, file, sums, key))
+    return found
+
+
+def _summed(file: Documents, sums: Sums, key: str) -> Iterator[Document]:
+    """The documents of a file; when all are given, their number and the sum of their CRC-32s is noted."""
+    count = total = 0
+    for document in file():
+        if document.text and not document.text.isspace():
+            count += 1
+            whole = f"{document.source}\0{document.text}" if document.source else document.text
+            total += zlib.crc32(whole.encode("utf-8", "surrogatepass"))
+        yield document
+    sums[key] = (count, total)
+
+
+def _of(sums: Sums, prefix: str) -> list[tuple[int, int]]:
+    return [found for key, found in sums.items() if key.startswith(prefix)]
 
 
 def columns_of(collection: Collection, data: DataConfig) -> Columns:
@@ -155,34 +183,40 @@ def _segments(collections: Sequence[Collection], data: DataConfig) -> list[Sourc
 
 
 def _read_text(
-    folder: Path, name: str, segments: list[Source], data: DataConfig, seen: FirstAppearances, told: Told
-) -> tuple[TextWriter, FirstAppearances]:
-    """All files as one text; in the unit "char" each file begins on a new line.
+    folder: Path, name: str, group: Sequence[Collection], data: DataConfig, seen: FirstAppearances, told: Told
+) -> tuple[TextWriter, FirstAppearances, list[str]]:
+    """All files as one text; in the unit "char" each file begins on a new line. Last: each one's content.
 
     Now and then it is noted in NAME.json how far the reading is; where there is such a note, it goes on.
     """
     noted = _noted(folder, name)
     done, last = noted.get("done", 0), noted.get("last", "\n")
+    segments = [(n, source) for n, each in enumerate(group) for source in _segments([each], data)]
+    contents = noted.get("contents") or [[0, 0, 1] for _ in group]  # bytes, CRC-32, Adler-32
     if noted:
         seen = FirstAppearances(*noted["seen"])
     writer = TextWriter(folder, name, data.unit, noted.get("written", {}).get(name))
     with contextlib.closing(writer):
         at = writer.bytes
-        for number, source in enumerate(segments[done:], done + 1):
+        for number, (owner, source) in enumerate(segments[done:], done + 1):
             joins = not source.start and last != "\n" and data.unit == "char"
             for block in text_blocks(source, data):
                 text = "\n" + block if joins and block else block
+                written = writer.add(text)[len(text) - len(block) :]
                 joins = joins and not block
-                writer.add(text)
+                length, crc, adler = contents[owner]
+                contents[owner] = [
+                    length + len(written), zlib.crc32(written, crc), zlib.adler32(written, adler)
+                ]  # fmt: skip
                 seen.add(text)
                 last = text[-1:] or last
                 told(writer.bytes)
             if writer.bytes - at >= SEGMENT or number == len(segments):
                 known = [seen.positions, seen.length]
                 note = {"done": number, "last": last, "seen": known, "written": {name: writer.note()}}
-                _note(folder, name, note)
+                _note(folder, name, {**note, "contents": contents})
                 at = writer.bytes
-    return writer, seen
+    return writer, seen, ["{}-{:08x}{:08x}".format(*content) for content in contents]
 
 
 def _note(folder: Path, name: str, note: Mapping[str, Any]) -> None:
@@ -213,6 +247,7 @@ def _read_whole(
     reason: str,
 ) -> Reading:
     total, size, done = _size([*collections, *held_out]), 0, []
+    contents: list[str] = []
     seen = FirstAppearances()
     for name, group in (("whole", collections), ("held-out", held_out)):
         if name == "held-out":  # is read anew
@@ -222,12 +257,12 @@ def _read_whole(
         def told(written: int, before: int = before, doing: Doing = doing) -> None:
             progress(Progress(before + written, total, doing))
 
-        segments = _segments(group, data)
         if name == "whole":
-            writer, seen = _read_text(folder, name, segments, data, seen, told)
+            writer, seen, found = _read_text(folder, name, group, data, seen, told)
         else:
             elsewhere = FirstAppearances() if specials else seen
-            writer, _ = _read_text(folder, name, segments, data, elsewhere, told)
+            writer, _, found = _read_text(folder, name, group, data, elsewhere, told)
+        contents += found
         size += writer.bytes
         done.append(writer.characters)
     length, validation = done
@@ -243,7 +278,8 @@ def _read_whole(
     _check(collections, data, length, ends[0], validation, "characters")
     known = seen.positions
     characters = tuple(c for c, at in known.items() if at < ends[0] or not specials)
-    return Reading("whole", reason, _encoding(collections, data), characters, (), cuts, size)
+    encoding = _encoding(collections, data)
+    return Reading("whole", reason, encoding, characters, (), cuts, size, contents)
 
 
 def _read_documents(
@@ -260,7 +296,7 @@ def _read_documents(
     noted = _noted(folder, "documents")
     begun, *place = noted.get("place", (0, 0, 0))
     tallies = Tallies(_conditions(collections, data, labels), _label(collections), noted.get("tallies"))
-    dealer = Dealer(folder, data, tallies, specials, noted)
+    dealer, sums = Dealer(folder, data, tallies, specials, noted), dict(noted.get("sums", {}))
     total = _size([*collections, *held_out])
     at = dealer.bytes
     try:
@@ -268,7 +304,7 @@ def _read_documents(
             if number < begun:
                 continue
             start = (place[0], place[1]) if number == begun else (0, 0)
-            files = documents(group, mode, data)
+            files = documents(group, mode, data, sums, number)
             ends = (0.0, 100.0)
             if group is collections:
                 read = chain.from_iterable(file() for file in files)
@@ -276,10 +312,10 @@ def _read_documents(
             for piece, end in pieces(files, start):
                 dealer.deal(piece, ends)
                 if dealer.bytes - at >= SEGMENT:
-                    _note(folder, "documents", {"place": [number, *end], **dealer.note()})
+                    _note(folder, "documents", {"place": [number, *end], "sums": sums, **dealer.note()})
                     at = dealer.bytes
                 progress(Progress(dealer.bytes, total, _doing(noted)))
-        _note(folder, "documents", {"place": [2, 0, 0], **dealer.note()})
+        _note(folder, "documents", {"place": [2, 0, 0], "sums": sums, **dealer.note()})
     finally:
         counts = dealer.close()
     _check(collections, data, sum(counts), counts[0], counts[1], "rows" if mode == "row" else "documents")
@@ -288,8 +324,13 @@ def _read_documents(
     encoding, columns = _encoding(collections, data), columns_of(collections[0], data)
     joined = columns.text if columns.between == TAB else ()
     cut = delimiter(collections[0].sources[0], columns, data) if mode == "row" else ""
+    contents = [
+        "{:x}-{:x}".format(*map(sum, zip(*_of(sums, f"{number}.{owner}."), strict=True)))
+        for number, group in enumerate((collections, held_out))
+        for owner in range(len(group))
+    ]
     return Reading(
-        mode, reason, encoding, characters, conditions, {}, dealer.bytes, joined, cut, dealer.blank
+        mode, reason, encoding, characters, conditions, {}, dealer.bytes, contents, joined, cut, dealer.blank
     )
 
 

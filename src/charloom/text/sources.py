@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import glob
 import gzip
 import hashlib
@@ -17,7 +18,7 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Literal, cast
 
-from charloom.errors import DataError, MissingExtraError
+from charloom.errors import DataError, MissingExtraError, UsageError
 from charloom.text import catalog
 from charloom.text.config import Progress, Report
 from charloom.text.encodings import likely_encoding, marked
@@ -129,6 +130,21 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Arriving(Source):
+    """A stream that is read once, in blocks of what has arrived."""
+
+    stream: io.BufferedReader[Any] | None = None
+
+    def blocks(self, size: int = BLOCK) -> Iterator[bytes]:
+        """What has arrived, `size` bytes at most."""
+        assert self.stream is not None
+        while block := self.stream.read1(size):
+            yield block
+        if self.path.exists():  # else it is the caller's
+            self.stream.close()
+
+
+@dataclass(frozen=True)
 class Collection:
     """What one corpus argument stands for: its files, in a fixed order.
 
@@ -174,21 +190,9 @@ def collect(corpus: str | Path, *, stdin: BinaryIO | None, spool: Path, progress
     """
     path = Path(corpus)
     if is_stream(corpus):
-        from_stdin = str(corpus) in STDIN or not path.exists()  # a run that read a shell's pipe goes on so
-        if from_stdin and stdin is None:
-            raise DataError(f"{corpus}: there is no standard input here; give a file")
-        spool.mkdir(parents=True, exist_ok=True)
-        copy = spool / str(len(list(spool.iterdir())))
-        if from_stdin and stdin is not None:
-            _copy(stdin, copy, progress)
-            return Collection("stdin", (Source(copy, "standard input"),))
-        try:
-            with path.open("rb") as file:
-                _copy(file, copy, progress)
-        except OSError as error:
-            raise unreadable(str(path), error) from error
-        name = "pipe" if path.parts[:2] in (("/", "dev"), ("/", "proc")) else _stem(path)
-        return Collection(name, (Source(copy, str(path)),))
+        name, label, stream = _stream(path, stdin)
+        with contextlib.nullcontext() if stream is stdin else stream:
+            return Collection(name, (_copied(stream, label, spool, progress),))
     if isinstance(corpus, str) and catalog.known(corpus):
         entry = catalog.find(corpus)
         files = catalog.fetch(corpus, progress)
@@ -206,6 +210,32 @@ def collect(corpus: str | Path, *, stdin: BinaryIO | None, spool: Path, progress
     raise catalog.unknown(str(corpus))
 
 
+def collect_arriving(corpus: str, *, stdin: BinaryIO | None, spool: Path) -> Collection:
+    """`collect`, but what can be read once is read as it arrives, unless it is compressed or a table."""
+    if is_stream(corpus):
+        name, label, stream = _stream(Path(corpus), stdin)
+        reader = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(cast(Any, stream))
+        source = Arriving(Path(corpus), label, stream=reader)
+        if source.kind == "text" and not packing(reader.peek(1)):
+            return Collection(name, (source,))
+        with contextlib.nullcontext() if stream is stdin else reader:
+            return Collection(name, (_copied(reader, label, spool, lambda _: None),))
+    return collect(corpus, stdin=stdin, spool=spool, progress=lambda _: None)
+
+
+def _stream(path: Path, stdin: BinaryIO | None) -> tuple[str, str, BinaryIO]:
+    """The name, the label and the bytes of what can be read only once. Raises DataError."""
+    if str(path) in STDIN or not path.exists():  # a run that read a shell's pipe goes on with standard input
+        if stdin is None:
+            raise DataError(f"{path}: there is no standard input here; give a file")
+        return "stdin", "standard input", stdin
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise unreadable(str(path), error) from error
+    return "pipe" if path.parts[:2] in (("/", "dev"), ("/", "proc")) else _stem(path), str(path), stream
+
+
 def is_stream(corpus: str | Path) -> bool:
     """Return whether this corpus can be read only once: standard input, a pipe, a device."""
     path = Path(corpus)
@@ -216,13 +246,23 @@ def is_stream(corpus: str | Path) -> bool:
     return str(corpus).startswith(("/dev/fd/", "/proc/self/fd/"))
 
 
-def _copy(stream: BinaryIO, path: Path, progress: Report) -> None:
+def require_once(corpora: Iterable[str | Path]) -> None:
+    """Raises UsageError where something that can be read only once is named twice."""
+    streams = ["-" if str(each) in STDIN else str(each) for each in corpora if is_stream(each)]
+    if twice := next((each for each in streams if streams.count(each) > 1), None):
+        raise UsageError(f"{twice}: can be read but once; name it once")
+
+
+def _copied(stream: BinaryIO, label: str, spool: Path, progress: Report) -> Source:
+    spool.mkdir(parents=True, exist_ok=True)
+    copy = spool / str(len(list(spool.iterdir())))
     done = 0
-    with path.open("wb") as file:
+    with copy.open("wb") as file:
         while block := stream.read(BLOCK):
             file.write(block)
             done += len(block)
             progress(Progress(done, None, "copying"))
+    return Source(copy, label)
 
 
 def unreadable(label: str, error: Exception) -> DataError:
