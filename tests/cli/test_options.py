@@ -131,6 +131,7 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
     "eval": {
         "--part": Effect("eval run", "eval run --part train"),
         "--text": Effect("eval label items.csv --text title", "eval label items.csv --text body"),
+        "--encoding": Effect("eval run latin.txt --encoding cp437", "eval run latin.txt --encoding latin-1"),
         "--against": Effect("eval run", "eval run --against run"),
         "--limit": Effect("eval run", "eval run --limit 300"),
         "--dynamic": Effect("eval run --limit 300", "eval run --limit 300 --dynamic"),
@@ -140,6 +141,8 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "--documents": Effect("score run other.txt", "score run other.txt --documents whole"),
         "--sort": Effect("score run other.txt", "score run other.txt --sort"),
         "--above": Effect("score run other.txt", "score run other.txt --above 20"),
+        "--text": Effect("score run items.csv --text title", "score run items.csv --text body"),
+        "--encoding": Effect("score run latin.txt", "score run latin.txt --encoding latin-1"),
         "--condition": Effect("score kinds other.txt", "score kinds other.txt --condition kind=even"),
         "--condition-array": Effect(
             "score image other.txt", "score image other.txt --condition-array image.npy"
@@ -150,6 +153,7 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
     },
     "classify": {
         "--text": Effect("classify label items.csv", "classify label items.csv --text title,body"),
+        "--encoding": Effect("classify label latin.txt", "classify label latin.txt --encoding latin-1"),
         "--condition": Effect("classify label other.txt", "classify kinds other.txt --condition year"),
         "--json": Effect("classify label other.txt", "classify label other.txt --json"),
     },

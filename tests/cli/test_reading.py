@@ -65,8 +65,9 @@ def test_a_copy_in_any_form_is_the_same_text(folder: Path, plain: str, name: str
     found = json.loads(here("eval", "old", name, "--limit", "300", "--json", folder=folder).out)
     assert found["trained_on"]
     assert found["characters"] < 300
-    other = json.loads(here("eval", "old", "few.txt", "--limit", "300", "--json", folder=folder).out)
-    assert (other["trained_on"], other["carried"]["nats"]) == (False, found["carried"]["nats"])
+    if name == "plain.txt":
+        few = json.loads(here("eval", "old", "few.txt", "--limit", "300", "--json", folder=folder).out)
+        assert (few["trained_on"], few["carried"]["nats"]) == (False, found["carried"]["nats"])
 
 
 @pytest.mark.parametrize("documents", ["whole", "blank"])
