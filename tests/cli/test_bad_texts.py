@@ -30,9 +30,15 @@ CASES = [
         "to hold nothing out",
     ),
     Case(
-        "a text shorter than a window",
+        "a text too short to learn from",
         f"train short.txt {TINY} --fractions 100/0/0",
-        "the training text has 17 characters, but a window needs 65; use more text or a smaller "
+        "short: its training part has 16 characters, too few to learn from; at least 100 are needed, and "
+        "100,000 for readable text",
+    ),
+    Case(
+        "a text shorter than a window",
+        f"train text.txt {TINY} --set train.window=20000",
+        f"the training text has {ANY} characters, but a window needs 20001; use more text or a smaller "
         "--set train.window",
     ),
     Case(
