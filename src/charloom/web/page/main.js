@@ -7,7 +7,7 @@ import { Editor } from "./editor.js";
 import { $ } from "./elements.js";
 import { Given } from "./given.js";
 import { Inside } from "./inside.js";
-import { LANGUAGES, PREFERRED, language, number, problem, say, speak, tell } from "./languages.js";
+import { LANGUAGES, PREFERRED, language, number, problem, speak, tell } from "./languages.js";
 import { Peek } from "./peek.js";
 import { source } from "./source.js";
 import { Memory } from "./storage.js";
