@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check test-slow test-random test-lowest bench docs clean
+.PHONY: help demo test check test-slow test-random test-lowest test-processors bench docs clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -41,6 +41,9 @@ test-lowest:  ## the fast tests with every direct dependency at its lowest versi
 	.venv-lowest/bin/python -m pip install --quiet --constraint .venv-lowest/constraints.txt \
 		--editable '.[all]' --group dev --group docs
 	.venv-lowest/bin/python -m pytest
+
+test-processors: $(READY)  ## the runtime's tests on an emulated Haswell and ARM64
+	$(BIN)/python tests/processors.py
 
 bench: $(READY)  ## the tables of benchmarks/
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench

@@ -26,6 +26,11 @@ try:
 except ImportError:
     pass
 
+if numba is not None and hasattr(os, "register_at_fork"):
+    # a fork waits until nobody compiles: its child would wait for ever for the thread that held the lock
+    lock = import_module("numba.core.compiler_lock").global_compiler_lock
+    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 COMPILES = numba is not None and not numba.config.DISABLE_JIT

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -146,3 +150,86 @@ def test_shares_are_whole_registers(threads: int) -> None:
         assert sum(shares) == batch
         assert len(shares) <= threads
         assert all(share % recurrence.COLUMNS == 0 for share in shares[:-1])
+
+
+FORKS = """
+import multiprocessing, os, sys, threading, time
+from pathlib import Path
+
+sys.path.insert(0, {support!r})
+import charloom, untrained
+from charloom import compiled
+from charloom.runtime.generator import Generator
+
+text = Path("text.txt")
+
+
+def train(name, threads):
+    charloom.train(text, out=name, steps=2, hidden=16, layers=1, lanes=64, window=8, threads=threads)
+    return "trained"
+
+
+def refused(name):
+    try:
+        return train(name, 2)
+    except charloom.UsageError as error:
+        return str(error)
+
+
+def forked(work, *given):
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        print(pool.apply_async(work, given).get(timeout=120), flush=True)
+
+
+def prime():
+    return len(generator.prime("the ").ids)
+
+
+def rest():
+    return len(list(texts))
+
+
+if __name__ == "__main__":
+    text.write_text("the rain in spain is mainly on the plain. " * 500, encoding="utf-8")
+    generator = Generator(untrained.model())
+    lock = compiled.lock
+    held = threading.Thread(target=lambda: (lock.acquire(), time.sleep(1), lock.release()))
+    held.start()
+    forked(prime)  # first use: what is compiled wants the lock
+    held.join()
+    texts = generator.sample_many(["the "], n=600)
+    next(texts)
+    forked(rest)
+    print(rest())
+    forked(train, "first", 2)
+    print(train("parent", 2))
+    forked(refused, "second")
+    forked(train, "third", 1)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        print(pool.apply_async(train, ("fourth", 2)).get(timeout=120), flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_forked_and_spawned_processes_sample_and_train_or_say_why_not(tmp_path) -> None:
+    script = tmp_path / "forks.py"
+    script.write_text(FORKS.format(support=str(Path(__file__).parents[1] / "support")), encoding="utf-8")
+    found = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=400,
+        check=True,
+    )
+    assert found.stdout.splitlines() == [
+        "4",
+        "599",
+        "599",
+        "trained",
+        "trained",
+        "train: this process was forked after training, without torch's threads; set threads to 1, "
+        "or start processes by multiprocessing's 'spawn'",
+        "trained",
+        "trained",
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -79,6 +80,7 @@ class Batch:
         self._automaton = side_by_side((), len(model.vocabulary))[0]
         self._starts: dict[Automaton, int] = {}  # in the common table
         self._threads = ThreadPoolExecutor(processors()) if rows >= 2 * ROWS_A_THREAD else None
+        self._process = os.getpid()
 
     @property
     def free(self) -> int:
@@ -134,6 +136,8 @@ class Batch:
         slots.count[:rows] = 0
         eos = -1 if self._model.vocabulary.eos is None else self._model.vocabulary.eos
         parts = _shares(rows, 1 if self._threads is None else min(processors(), rows // ROWS_A_THREAD))
+        if self._threads is not None and self._process != os.getpid():  # forked, without the threads
+            self._threads, self._process = ThreadPoolExecutor(processors()), os.getpid()
         if self._threads is None or len(parts) == 1:
             self._engine.generate(slots, self._automaton, eos, parts[0], steps)
         else:

@@ -71,12 +71,13 @@ class Engine:
         ids = np.zeros(1, np.int32)  # whatever comes first in the vocabulary
         prompt = Prompt(text="", start=beginning.state(), before=ids[:0], ids=ids, key=b"")
         begun = time.perf_counter()
-        job = Job(prompt=prompt, settings=SamplerConfig(), hear=lambda update: None, length=1, moment=begun)
         done = threading.Event()
         tell, self._tell = self._tell, lambda told: done.set()
         self._thread.start()
-        self.submit([job])
-        done.wait()
+        for settings in SamplerConfig(), SamplerConfig(top_k=1):  # compiled apart
+            done.clear()
+            self.submit([Job(prompt=prompt, settings=settings, hear=lambda _: None, length=1, moment=begun)])
+            done.wait()
         self._tell = tell
 
     def submit(self, jobs: Sequence[Job]) -> None:

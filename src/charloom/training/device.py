@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
+import os
 import platform
 import sys
 import time
@@ -26,6 +27,20 @@ FEW_ROWS = 16  # of a first trial
 HOPELESS = 0.25  # of float32's speed in it: with few rows a product may be slower than it is with many
 CHECK_TRIALS = 15  # of each kind, in turns: beside another program some of them run undisturbed
 CHECK_TOLERANCE = 0.02  # bfloat16 keeps 8 bits: a sum of 256 products errs by well under a hundredth
+
+
+_threads = {"started": False, "lost": False}
+"""Whether training has started torch's threads, and whether a fork has since left them behind."""
+
+
+def _after_fork() -> None:
+    if _threads["started"]:
+        _threads["lost"] = True
+        torch.set_num_threads(1)  # with more, torch would wait forever
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @dataclass(frozen=True)
@@ -52,7 +67,17 @@ class Place:
 
     @contextlib.contextmanager
     def engaged(self) -> Iterator[None]:
-        """Set torch's threads, denormals and gradients as training needs them; restore all on exit."""
+        """Set torch's threads, denormals and gradients as training needs them; restore all on exit.
+
+        Raises UsageError for several threads in a process that was forked from one that had started them.
+        """
+        if self.threads > 1:
+            if _threads["lost"]:
+                raise UsageError(
+                    "train: this process was forked after training, without torch's threads; set threads to "
+                    "1, or start processes by multiprocessing's 'spawn'"
+                )
+            _threads["started"] = True
         threads, flushed = torch.get_num_threads(), _flushes_denormals()
         torch.set_num_threads(self.threads)
         torch.set_flush_denormal(True)  # tiny gradients would cost a hundred times the time of zeros

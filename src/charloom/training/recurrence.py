@@ -8,6 +8,7 @@ missing. Features come first and the batch last here: so few rows are multiplied
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -180,6 +181,10 @@ def _pool(threads: int) -> ThreadPoolExecutor:
         done.result()
     torch.set_num_threads(threads)  # torch keeps a number for each thread, and one for threads to come
     return pool
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not live on in a forked process
 
 
 def _flat(tensor: Tensor) -> np.ndarray[Any, Any]:
