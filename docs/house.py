@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 
 ROOMS = (  # from the top: name, what it is for, shares its floor with the next
+    ("system", "what the machine offers: files, locks", False),
     ("text", "text becomes ids", False),
     ("model", "what a model is; its folder on disk", False),
     ("training", "ids become a model (torch)", True),
@@ -52,7 +53,7 @@ def picture() -> str:
             )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDE} {height}" width="{WIDE}" role="img" '
-        'aria-label="The rooms of the house, from text at the top to the command line at the bottom" '
+        'aria-label="The rooms of the house, from system at the top to the command line at the bottom" '
         'font-family="sans-serif" font-size="14" fill="currentColor">'
         "<style>svg { color: #222 } @media (prefers-color-scheme: dark) { svg { color: #ddd } }</style>"
         f"{''.join(parts)}</svg>\n"
