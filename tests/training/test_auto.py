@@ -82,21 +82,32 @@ def test_what_is_given_is_kept(cell: str, prepare: Prepare) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "size", "gain", "lanes"),
+    ("kind", "threads", "size", "gain", "lanes"),
     [
-        ("cuda", 400_000, 3.5, auto.GPU_LANES),
-        ("cuda", 400_000, 1.5, TrainConfig().lanes),
-        ("cuda", 40_000, 3.5, TrainConfig().lanes),
-        ("cpu", 400_000, 3.5, TrainConfig().lanes),
+        ("cuda", 1, 400_000, 3.5, auto.WIDE),
+        ("cuda", 1, 400_000, 1.5, TrainConfig().lanes),
+        ("cuda", 1, 40_000, 3.5, TrainConfig().lanes),
+        ("cpu", 4, 400_000, 3.5, TrainConfig().lanes),
+        ("cpu", 8, 400_000, 1.5, 128),
+        ("cpu", 16, 400_000, 2.5, auto.WIDE),
+        ("cpu", 16, 400_000, 1.5, TrainConfig().lanes),
     ],
 )
-def test_more_lanes_on_a_gpu_that_has_room_for_them(
-    kind: str, size: int, gain: float, lanes: int, prepare: Prepare, monkeypatch: pytest.MonkeyPatch
+def test_more_rows_where_they_are_read_faster(
+    kind: str,
+    threads: int,
+    size: int,
+    gain: float,
+    lanes: int,
+    prepare: Prepare,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(auto, "_speed", lambda config, *_: SPEED * (gain if config.lanes > 64 else 1))
-    place = Place(torch.device(kind), "float32", 1, "")
+    place = Place(torch.device(kind), "float32", threads, "")
     monkeypatch.setattr(auto.device, "choose", lambda config: place)
     assert chosen(prepare(size), TrainConfig(minutes=0.1))["lanes"] == lanes
+    reason = auto.choose(prepare(size), TrainConfig(minutes=0.1), {}).reasons["train.lanes"]
+    assert f"; {threads} processor" in reason
     given = {"lanes": 32}
     assert "lanes" not in chosen(prepare(size), TrainConfig(minutes=0.1, lanes=32), train=given)
 

@@ -90,6 +90,22 @@ def test_bfloat16_is_near(cell: Cell, columns: bool, device: str, threads: int) 
         assert (mine - other).norm() < 0.03 * other.norm()
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_sixteen_threads(cell: Cell) -> None:
+    """As many as a large machine has, each with a register of rows; here they share what cores there are."""
+    before = torch.get_num_threads()
+    layer_ = layer(cell, 7, 5)
+    expected = found(layer_, True, False, 256, 6)
+    torch.set_num_threads(16)
+    try:
+        assert recurrence._shares(256) == [16] * 16
+        given = found(layer_, True, False, 256, 6)
+    finally:
+        torch.set_num_threads(before)
+    for ours, theirs in zip(given, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("low", [False, True], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_nothing_depends_on_uninitialized_memory(

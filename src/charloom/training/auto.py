@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from charloom.job import processors
 from charloom.model.config import GATES, ModelConfig
 from charloom.text.corpus import Corpus, Part
-from charloom.training import device, layout
+from charloom.training import device, layout, recurrence
 from charloom.training.batches import Ids, Lanes
 from charloom.training.config import DEFAULT_MINUTES, TrainConfig
 from charloom.training.learner import Learner
@@ -32,7 +33,7 @@ LOOKED_AT = 200_000  # characters that are searched for repetitions
 LANE_WINDOWS = 8  # windows in a lane, at least: with fewer the heads repeat themselves at once
 DOCUMENT_WINDOW = 64  # characters of a document a step, as in lanes
 SOURCE_WINDOW = 256  # with sources: the gradient has to reach back into them
-GPU_LANES = 256  # where it reads them in the time of 64, and the text is large (docs/log.md)
+WIDE = 256  # rows at most, where many are read faster, and the text is large (docs/log.md)
 DOCUMENT_STEPS = 8  # in an epoch of documents, at least
 FREE_EPOCHS = 3.0  # times that a text is read without dropout (docs/log.md)
 DROPOUT = 0.14  # for every time that the epochs double beyond
@@ -75,9 +76,11 @@ def choose(corpus: Corpus, config: TrainConfig, given: Mapping[str, Mapping[str,
 
     take("model", "cell", sizes.cell, "learns most of the three in equal time")
     take("model", "layers", sizes.layers, "in minutes, width pays more than depth")
-    speed = 0.0
+    speed, threads = 0.0, config.threads or processors()
     if not config.epochs and not config.steps:
-        config, speed = _paced(config, sizes, vocabulary, text, fixed="lanes" in given.get("train", {}))
+        place = device.choose(config)
+        threads = place.threads
+        config, speed = _paced(config, sizes, vocabulary, text, place, "lanes" in given.get("train", {}))
     part = corpus.train
     if part.documents is not None and layout.name(corpus, config) == "documents":
         count = len(part.documents) - 1
@@ -98,6 +101,7 @@ def choose(corpus: Corpus, config: TrainConfig, given: Mapping[str, Mapping[str,
         window = take("train", "window", *_window(config, part, steps))
         most = max(1, text // (LANE_WINDOWS * window))
         few = "the text is too short for more" if most < config.lanes else "more would step less often"
+        few += f"; {threads} processor{'s' * (threads > 1)}"
         lanes = take(
             "train", "lanes", min(config.lanes, most), f"places of the text read side by side; {few}"
         )
@@ -187,16 +191,20 @@ def _operations(shape: ModelConfig, vocabulary: int, characters: int) -> float:
 
 
 def _paced(
-    config: TrainConfig, sizes: ModelConfig, vocabulary: int, text: int, fixed: bool
+    config: TrainConfig, sizes: ModelConfig, vocabulary: int, text: int, place: device.Place, fixed: bool
 ) -> tuple[TrainConfig, float]:
-    """The speed of whole steps; of more lanes unless `fixed`, where a GPU hardly notices them."""
-    place = device.choose(config)
+    """Return the operations per second of whole steps, and unless `fixed` the rows that suit the machine.
+
+    A GPU hardly notices four times the rows; on a processor each thread needs a register of them. More rows
+    mean fewer steps, so that they have to pay: twice the speed for four times the rows.
+    """
     speed = _speed(config, vocabulary, place)
-    if not fixed and place.device.type == "cuda":
-        wide = replace(config, lanes=GPU_LANES)
+    rows = WIDE if place.device.type == "cuda" else min(WIDE, recurrence.COLUMNS * place.threads)
+    if not fixed and rows > config.lanes:
+        wide = replace(config, lanes=rows)
         faster, characters = _speed(wide, vocabulary, place), wide.lanes * wide.window
         steps = _steps(wide, sizes, vocabulary, text, faster, characters)
-        if faster > 2 * speed and steps * characters < MANY_EPOCHS * text:
+        if faster > speed * math.sqrt(rows / config.lanes) and steps * characters < MANY_EPOCHS * text:
             return wide, faster
     return config, speed
 

@@ -51,69 +51,81 @@ def recur(cell: Cell, matrix: Tensor, inputs: Tensor, state: Tensor) -> tuple[Te
 
 
 class _Recurrence(torch.autograd.Function):
-    """Shares the batch out among the threads, and joins what they found in the order of its rows."""
+    """Shares the batch out among the threads; what needs no order in time is one product of all rows."""
 
     @staticmethod
     def forward(
         ctx: Any, cell: Cell, low: torch.dtype, matrix: Tensor, inputs: Tensor, state: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Keeps what the way back needs, if there will be one."""
-        shares = _shares(state.shape[2])
+        width, batch = state.shape[1:]
+        steps = inputs.shape[1]
+        shares = _shares(batch)
         learns = any(ctx.needs_input_grad)
         matrix = matrix.detach().to(low)
-        parts = zip(*(torch.split(each.detach(), shares, 2) for each in (inputs, state)), strict=True)
-        given = [(cell, matrix, *part, learns) for part in parts]
-        found = _together(_forth, given)
+        read = torch.empty(matrix.shape[1], steps + 1, batch, dtype=low)
+        parts = zip(*(torch.split(each.detach(), shares, 2) for each in (inputs, state, read)), strict=True)
+        found = _together(_forth, [(cell, matrix, *part, learns) for part in parts])
         if learns:
             ctx.cell, ctx.shares = cell, shares
-            ctx.save_for_backward(matrix, *(tensor for _, _, *kept in found for tensor in kept))
-        return torch.cat([hidden for hidden, *_ in found], 2), torch.cat([last for _, last, *_ in found], 2)
+            ctx.save_for_backward(matrix, read, *(tensor for _, *kept in found for tensor in kept))
+        return read[:width, 1:], torch.cat([last for last, *_ in found], 2)
 
     @staticmethod
     def backward(ctx: Any, of_hidden: Tensor, of_state: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of the matrix, the inputs and the first state."""
-        matrix, *kept = ctx.saved_tensors
-        parts = zip(*(torch.split(each, ctx.shares, 2) for each in (of_hidden, of_state)), strict=True)
-        given = [(ctx.cell, matrix, *kept[3 * k : 3 * k + 3], *part) for k, part in enumerate(parts)]
-        of_matrix, of_inputs, of_first = zip(*_together(_back, given), strict=True)
-        total = of_matrix[0].float()
-        for part in of_matrix[1:]:
-            total += part
-        return None, None, total, torch.cat(of_inputs, 2), torch.cat(of_first, 2)
+        matrix, read, *kept = ctx.saved_tensors
+        width, steps, batch = of_hidden.shape
+        flat = _rows(len(matrix), steps * batch, matrix.dtype)  # (G·H, T·B)
+        parts = zip(
+            *(torch.split(each, ctx.shares, 2) for each in (of_hidden, of_state)),
+            torch.split(flat.view(-1, steps, batch), ctx.shares, 2),
+            strict=True,
+        )
+        given = [(ctx.cell, matrix, *kept[2 * k : 2 * k + 2], *part) for k, part in enumerate(parts)]
+        of_first = torch.cat(_together(_back, given), 2)
+        read = read.flatten(1)[:, : steps * batch]
+        # the same product; each kind is faster in its own order
+        of_matrix = flat @ read.t() if flat.dtype == torch.bfloat16 else (read @ flat.t()).t()
+        of_inputs = (matrix[:, width:-1].t() @ flat).view(-1, steps, batch)
+        return None, None, of_matrix.float(), of_inputs.float(), of_first
 
 
-def _forth(cell: Cell, matrix: Tensor, inputs: Tensor, state: Tensor, learns: bool) -> tuple[Tensor, ...]:
-    """Hidden values, the state after them, and for the way back: all that was multiplied, memory, gates."""
+def _forth(
+    cell: Cell, matrix: Tensor, inputs: Tensor, state: Tensor, read: Tensor, learns: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Fill `read` (H + I + 1, T + 1, B), all that is multiplied; return the last state, memory and gates."""
     width, batch = state.shape[1:]
     steps, end = inputs.shape[1], width + inputs.shape[0]
-    read = torch.empty(steps + 1, matrix.shape[1], batch, dtype=matrix.dtype)  # a column is [h | x | 1]
-    read[0, :width] = state[0]
-    read[:-1, width:end] = inputs.permute(1, 0, 2)
-    read[:, end:] = 1
+    columns = torch.empty(steps + 1, matrix.shape[1], batch, dtype=matrix.dtype)  # a column is [h | x | 1]
+    columns[0, :width] = state[0]
+    columns[:-1, width:end] = inputs.permute(1, 0, 2)
+    columns[-1, width:end] = 0
+    columns[:, end:] = 1
     memory = torch.empty(steps + 1, width, batch)
     memory[0] = state[-1]
     kept = torch.empty(1, len(matrix), batch, dtype=matrix.dtype)
     gates = torch.empty(steps if learns else 1, 0 if cell == "rnn" else kept.numel(), dtype=matrix.dtype)
     step = cells.FORWARD[cell]
-    kept_, gates_, memory_, hidden_ = map(_flat, (kept, gates, memory, read[:, :width]))
+    kept_, gates_, memory_, hidden_ = map(_flat, (kept, gates, memory, columns[:, :width]))
     for t in range(steps):
-        torch.mm(matrix, read[t], out=kept[0])
+        torch.mm(matrix, columns[t], out=kept[0])
         step(kept_[0], memory_[t], gates_[t if learns else 0], memory_[t + 1], hidden_[t + 1])
-    last = memory[-1:] if cell != "lstm" else torch.stack((read[-1, :width].float(), memory[-1]))
-    read = read.permute(1, 0, 2).contiguous()  # (H + I + 1, T + 1, B)
-    return read[:width, 1:], last, read, memory, gates
+    read.copy_(columns.permute(1, 0, 2))
+    last = memory[-1:] if cell != "lstm" else torch.stack((columns[-1, :width].float(), memory[-1]))
+    return last, memory, gates
 
 
 def _back(
     cell: Cell,
     matrix: Tensor,
-    read: Tensor,
     memory: Tensor,
     gates: Tensor,
     of_hidden: Tensor,
     of_state: Tensor,
-) -> tuple[Tensor, ...]:
-    """Gradients of the matrix, which is one product over all steps, of the inputs and of the first state."""
+    flat: Tensor,
+) -> Tensor:
+    """Fill `flat` (G·H, T, B), the gradient of all products; return that of the first state."""
     steps, width, batch = memory[1:].shape
     of_hidden = of_hidden.to(matrix.dtype).permute(1, 0, 2).contiguous()  # (T, H, B)
     blocks = torch.empty(steps, len(matrix), batch, dtype=matrix.dtype)
@@ -128,14 +140,8 @@ def _back(
     for t in range(steps - 1, -1, -1):
         step(gates_[t], memory_[t], memory_[t + 1], of_hidden_[t], later_[0], carried_[0], blocks_[t])
         torch.mm(back, blocks[t], out=later[0])
-    flat = _rows(len(matrix), steps * batch, matrix.dtype)  # (G·H, T·B)
-    flat.view(-1, steps, batch).copy_(blocks.permute(1, 0, 2))
-    read = read[:, :-1].flatten(1)
-    # the same product; each kind is faster in its own order
-    of_matrix = flat @ read.t() if flat.dtype == torch.bfloat16 else (read @ flat.t()).t()
-    of_inputs = (matrix[:, width:-1].t() @ flat).view(-1, steps, batch).float()
-    of_first = torch.cat((later.float(), carried)) if cell == "lstm" else later + carried
-    return of_matrix, of_inputs, of_first
+    flat.copy_(blocks.permute(1, 0, 2))
+    return torch.cat((later.float(), carried)) if cell == "lstm" else later + carried
 
 
 def _rows(count: int, width: int, dtype: torch.dtype) -> Tensor:
@@ -155,9 +161,7 @@ def _shares(batch: int) -> list[int]:
     return [min(most, batch - start) for start in range(0, batch, most)]
 
 
-def _together(
-    work: Callable[..., tuple[Tensor, ...]], given: Sequence[tuple[Any, ...]]
-) -> list[tuple[Tensor, ...]]:
+def _together(work: Callable[..., Any], given: Sequence[tuple[Any, ...]]) -> list[Any]:
     """`work` on each of `given`, each on a thread of its own."""
     if len(given) == 1:
         return [work(*given[0])]
