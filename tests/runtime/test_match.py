@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charloom.errors import UsageError
@@ -53,11 +53,33 @@ def accepts(table, ids) -> bool:
     return not within and distance == 0
 
 
-@pytest.mark.parametrize("expression", EXPRESSIONS)
-@given(text=st.text(LETTERS, max_size=8))
-def test_the_table_accepts_what_python_matches(expression, text) -> None:
-    table = automaton(expression, VOCABULARY, np.zeros(len(VOCABULARY), np.float32))
-    assert accepts(table, VOCABULARY.encode(text)) == bool(re.fullmatch(expression, text, re.DOTALL))
+TIMES = ["*", "+", "?", "*?", "{2}", "{,2}", "{1,}", "{0,3}", "{0}"]
+ATOMS = ["a", "b", ".", "c", "[ab]", "[^a ]", r"\s", r"\.", "(?:)"]
+MADE = st.recursive(
+    st.sampled_from(ATOMS),
+    lambda part: (
+        st.tuples(part, part).map("".join)
+        | st.tuples(part, part).map(lambda two: f"({two[0]}|{two[1]})")
+        | st.tuples(part, st.sampled_from(TIMES)).map(lambda two: f"({two[0]}){two[1]}")
+    ),
+    max_leaves=8,
+)
+
+
+@pytest.mark.parametrize("vocabulary", [VOCABULARY, Vocabulary.of_bytes(("<eos>",))], ids=["char", "byte"])
+@given(expression=st.sampled_from(EXPRESSIONS) | MADE, text=st.text(LETTERS, max_size=8))
+@settings(max_examples=200, deadline=None)
+def test_the_table_accepts_what_python_matches(vocabulary, expression, text) -> None:
+    matches = re.compile(expression, re.DOTALL).fullmatch
+    table = automaton(expression, vocabulary, np.zeros(len(vocabulary), np.float32))
+    assert accepts(table, vocabulary.encode(text)) == bool(matches(text))
+    shortest, place = "", 0  # the way along the distances is a match of that length
+    while table.distance[place]:
+        nearer = np.append(table.distance, match.NEVER)[table.follow[place]] < table.distance[place]
+        shortest += vocabulary.decode([nearer.argmax()])
+        place = table.follow[place, nearer.argmax()]
+    assert matches(shortest)
+    assert len(shortest) == table.shortest
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,8 @@ EVERYWHERE = re.IGNORECASE | re.ASCII
 """Flags that may be set for the whole expression; DOTALL always is, MULTILINE concerns anchors only."""
 
 Mask = npt.NDArray[np.bool_]
+Spelled = tuple[tuple[tuple[int, ...], "Spelled"], ...]
+"""Bytes of characters: of each choice the first bytes, and what comes then."""
 
 
 class TooLarge(UsageError):
@@ -109,8 +111,10 @@ def automaton(
 
 
 class _Node(NamedTuple):
-    """A part of the expression. A "set" reads one id of a mask; "sequence" and "choice" are what they are
-    called, of `parts`; "repeat" is its one part `least` to `most` times. The last two count characters.
+    """A part of the expression, with the characters of its shortest and its longest match.
+
+    `kind` is "set", which reads one id of a mask (the only one of `parts`), "sequence" or "choice" of other
+    nodes, or "repeat": one node, `least` to `most` times.
     """
 
     kind: str
@@ -129,7 +133,7 @@ class _Network:
 
     def __init__(self, vocabulary: Vocabulary, allowed: Mask, max_states: int) -> None:
         self._bytes = vocabulary.unit == "byte"
-        self._universe = _unicode() if self._bytes else "".join(map(str, vocabulary.characters))
+        self._universe = "".join(map(str, vocabulary.characters))  # where it is one of characters
         self._places = vocabulary.places
         self._ids = np.array([*vocabulary.places.values()])
         self._allowed, self._max_states = allowed, max_states
@@ -176,45 +180,28 @@ class _Network:
         if len(token) == 1 and token != "." and not flags & re.IGNORECASE:
             if not self._bytes:
                 return self._leaf([self._places[token]], 1) if token in self._places else None
-            spelled = token.encode("utf-8", "surrogatepass")
-            return self._sequence([self._leaf([byte], int(not 0x80 <= byte < 0xC0)) for byte in spelled])
-        mask = np.zeros(len(self._universe), np.bool_)
-        for run in re.compile(f"(?:{token})+", flags).finditer(self._universe):
-            mask[run.start() : run.end()] = True
-        if not self._bytes:
-            return self._leaf(self._ids[mask], 1)
-        mask[0xD800:0xE000] = False  # no UTF-8
-        choices = []
-        for more, (first, least, most) in enumerate(UTF8):
-            span = np.zeros(-(-most // 64**more) * 64**more, np.bool_)
-            span[least:most] = mask[least:most]
-            choices.append(self._utf8(span, first, more))
-        return self._choice(choices)
+            then: Spelled = ()
+            for byte in reversed(token.encode("utf-8", "surrogatepass")):
+                then = (((byte,), then),)
+            return self._spelled(then)
+        if self._bytes:
+            return self._spelled(_utf8_class(token, flags))
+        return self._leaf(self._ids[_members(token, flags, self._universe)], 1)
 
-    def _utf8(self, mask: Mask, first: int, more: int) -> int | None:
-        """Return the node of some characters' bytes: one from `first` on, and so many `more`.
-
-        mask (n 64^more,) tells of each character whether it is meant.
-        """
-        rows = mask.reshape(-1, 64**more)
-        alike: dict[bytes, list[int]] = defaultdict(list)
-        for k in np.flatnonzero(rows.any(axis=1)).tolist():
-            alike[rows[k].tobytes()].append(first + k)
-        choices = []
-        for row, leads in alike.items():
-            node = self._leaf(leads, int(first != 0x80))
-            if more:
-                tail = self._utf8(np.frombuffer(row, np.bool_), 0x80, more - 1)
-                node = self._sequence([node, tail])
-            choices.append(node)
-        return self._choice(choices)
+    def _spelled(self, choices: Spelled) -> int | None:
+        """Return the node of some characters' bytes."""
+        nodes = []
+        for firsts, then in choices:
+            first = self._leaf(firsts, int(not 0x80 <= firsts[0] < 0xC0))
+            nodes.append(self._sequence([first, self._spelled(then)]) if then else first)
+        return self._choice(nodes)
 
     def _mask(self, mask: Mask) -> int:
         return self._masks.setdefault(mask.tobytes(), len(self._masks))
 
     def _leaf(self, ids: Sequence[int] | Longs, characters: int) -> int | None:
         mask = np.zeros(len(self._allowed), np.bool_)
-        mask[ids] = True
+        mask[np.asarray(ids)] = True
         mask &= self._allowed
         return self._number(_Node("set", (self._mask(mask),), characters, characters)) if mask.any() else None
 
@@ -359,9 +346,42 @@ def _counts(token: re.Match[str]) -> tuple[float, float]:
     return least, int(token["most"]) if token["most"] else math.inf if token["range"] else least
 
 
+def _members(token: str, flags: int, universe: str) -> Mask:
+    """Return which characters of `universe` (n,) are of a class."""
+    mask = np.zeros(len(universe), np.bool_)
+    for run in re.compile(f"(?:{token})+", flags).finditer(universe):
+        mask[run.start() : run.end()] = True
+    return mask
+
+
 @lru_cache(1)
 def _unicode() -> str:
     return "".join(map(chr, range(POINTS)))
+
+
+@lru_cache(256)
+def _utf8_class(token: str, flags: int) -> Spelled:
+    """Return the bytes of all characters of a class but surrogates, which are no UTF-8."""
+    mask = _members(token, flags, _unicode())
+    mask[0xD800:0xE000] = False
+    choices: Spelled = ()
+    for more, (first, least, most) in enumerate(UTF8):
+        span = np.zeros(-(-most // 64**more) * 64**more, np.bool_)
+        span[least:most] = mask[least:most]
+        choices += _utf8(span, first, more)
+    return choices
+
+
+def _utf8(mask: Mask, first: int, more: int) -> Spelled:
+    """Return one byte from `first` on, then so many `more`, of the characters in mask (n 64^more,)."""
+    alike: dict[bytes, list[int]] = defaultdict(list)
+    for k, row in enumerate(mask.reshape(-1, 64**more)):
+        if row.any():
+            alike[row.tobytes()].append(first + k)
+    return tuple(
+        (tuple(firsts), _utf8(np.frombuffer(row, np.bool_), 0x80, more - 1) if more else ())
+        for row, firsts in alike.items()
+    )
 
 
 def _unreadable(expression: str, error: Exception) -> UsageError:
