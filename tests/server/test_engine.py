@@ -357,6 +357,7 @@ def test_a_tick_proves_that_the_engine_goes_round(generator: Generator) -> None:
     engine = Engine(generator, Limits(), Metrics(), lambda told: None)
     assert not engine.alive
     engine.start()
+    assert not engine._inside  # what it wrote to compile everything has ended
     assert engine.tick().result(60) is None
     engine.close()
     assert not engine.alive

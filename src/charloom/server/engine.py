@@ -74,7 +74,7 @@ class Engine:
         done = threading.Event()
         tell, self._tell = self._tell, lambda told: done.set()
         self._thread.start()
-        for settings in SamplerConfig(), SamplerConfig(top_k=1):  # compiled apart
+        for settings in SamplerConfig(length=1), SamplerConfig(length=1, top_k=1):  # compiled apart
             done.clear()
             self.submit([Job(prompt=prompt, settings=settings, hear=lambda _: None, length=1, moment=begun)])
             done.wait()
