@@ -33,6 +33,28 @@ def test_names_that_are_free() -> None:
     assert all(path.is_dir() for path in (Path("runs/book-3"), Path("deep/down/run")))
 
 
+def test_an_empty_folder_is_used() -> None:
+    out = Path("out")
+    out.mkdir()
+    (out / ".gitkeep").touch()
+    inode = out.stat().st_ino
+    run.check(out)
+    first, second = (run.draft(out) for _ in range(2))  # two commands at the same time
+    for drafted in (first, second):
+        with run.held(drafted):
+            (drafted / run.WEIGHTS).touch()
+    assert run.publish(first, out, "book") == out
+    assert out.stat().st_ino == inode  # it may be a disk of its own, which cannot be replaced
+    assert (out / run.WEIGHTS).is_file()
+    with pytest.raises(RunError, match="out: cannot be made"):
+        run.publish(second, out, "book")
+    run.discard(second)
+    with pytest.raises(RunError, match="out: exists"):
+        run.check(out)
+    run.discard(out, keep_folder=True)
+    assert [path.name for path in out.iterdir()] == [".gitkeep"]
+
+
 HOLD = """
 import sys
 from pathlib import Path

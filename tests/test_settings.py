@@ -203,7 +203,7 @@ def test_typed_values(text: str, value: Any) -> None:
         ({"sets": ["train.lanes"]}, "it takes section.key=value"),
         ({"environment": {"CHARLOOM_MODEL_HIDEN": "3"}}, "CHARLOOM_MODEL_HIDEN: [model] has no key 'hiden'"),
         ({"flags": {"model": {"cel": "gru"}}}, "did you mean 'cell'?"),
-        ({"preset": "huge"}, "preset 'huge' is not known; choose one of auto, lesson"),
+        ({"preset": "huge"}, "preset 'huge' is not known; there are auto, lesson"),
     ],
 )
 def test_what_does_not_exist_names_the_nearest(options: dict[str, Any], told: str) -> None:

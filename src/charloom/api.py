@@ -26,7 +26,7 @@ from charloom.model.growth import grown
 from charloom.runtime.generator import Generator, Sample
 from charloom.runtime.options import SamplerConfig
 from charloom.settings import Settings
-from charloom.system.files import replace_file
+from charloom.system.files import link_target, replace_file
 from charloom.text import corpus as corpus_room
 from charloom.text.config import DOCUMENTS, Progress
 from charloom.text.corpus import Corpus
@@ -44,9 +44,7 @@ SAMPLE_LENGTH = 200  # of the samples on the way: a few lines of a terminal
 
 def load(path: str | Path, *, precision: str = "float32") -> CharacterModel:
     """The model in a folder. Raises ModelError for one that is missing, damaged, hostile or too new."""
-    if not Path(path).exists() and (runs.RUNS / path / folder.WEIGHTS).is_file():
-        raise ModelError(f"{path}: there is no such model folder; did you mean {runs.RUNS / path}?")
-    return CharacterModel(folder.read(Path(path)), Path(path), precision)
+    return CharacterModel(runs.model_of(Path(path)), Path(path), precision)
 
 
 def train(
@@ -179,7 +177,8 @@ def _training(
     held: contextlib.ExitStack,
 ) -> Generating[Event | Prepared | Sampled, None, None]:
     """`training`, once the ranks agree; torch is loaded when the text has been read."""
-    settings, out, resume, more, leads = wanted.settings, wanted.out, wanted.resume, wanted.more, job.leads
+    settings, resume, more, leads = wanted.settings, wanted.resume, wanted.more, job.leads
+    out = link_target(wanted.out) if wanted.out else None
     for section in settings_room.SECTIONS:  # a value out of its range is told before a long text is read
         settings.build(section)
     if out and leads:
@@ -235,6 +234,7 @@ def _training(
         data = replace(data, documents=corpus.documents)
     new = not resume and leads
     run = resume or (runs.draft(out) if leads else Path())
+    in_place = new and run.parent == out  # an empty folder was given
     if new and runs.MOVABLE:
         held.enter_context(runs.held(run))
     reasons = settings_room.reasons(run / runs.CONFIG) if resume and leads else choice.reasons
@@ -279,7 +279,7 @@ def _training(
             write_settings()
             nothing = {"step": 0, "nats": None, "characters": 0}
             folder.write_weights(run, trainer.network.to_weights(), nothing)
-            existed = out is not None and out.exists()
+            existed = out is not None and out.exists() and not in_place
             run = runs.publish(run, out, corpus.name, overwrite=wanted.overwrite)
             new = not existed
             if not runs.MOVABLE:
@@ -312,7 +312,7 @@ def _training(
             yield event
     except BaseException:
         if new:  # it came to nothing
-            runs.discard(run)
+            runs.discard(run, keep_folder=in_place and run == out)
         raise
 
 

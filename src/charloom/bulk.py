@@ -27,7 +27,7 @@ from charloom.runtime.novel import Novel
 from charloom.runtime.passages import Passages
 from charloom.runtime.sample import Given, Sample
 from charloom.runtime.unique import Unique
-from charloom.system.files import locked, replace_file, require_place
+from charloom.system.files import link_target, locked, replace_file, require_place
 from charloom.text.corpus import Part
 from charloom.text.tables import TAB
 
@@ -77,7 +77,7 @@ def write(
     not know each other's texts; RunError where `out` exists, is being
     written by another process, or its parts belong to other settings.
     """
-    layout = Layout(out, model.model)
+    layout, out = Layout(out, model.model), link_target(out)
     settings = model.settings(**options)
     rank, of = shard
     if of > 1:
@@ -228,7 +228,7 @@ class Layout:
     """
 
     def __init__(self, out: Path, model: Model) -> None:
-        suffixes = out.suffixes
+        suffixes = [suffix.lower() for suffix in out.suffixes]
         self.packed = bool(suffixes) and suffixes[-1] == ".gz"
         self.kind = ["", *suffixes][-2 if self.packed else -1]
         if self.kind not in FORMATS:

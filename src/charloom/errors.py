@@ -16,6 +16,9 @@ A message says what was found, where, and what to do, without a full stop at its
 from __future__ import annotations
 
 import errno
+import re
+import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 MENDS = {  # by the names of the errors: not every system has all
@@ -81,3 +84,23 @@ def mend(path: Path, error: OSError) -> str:
     """What to do where a file could not be written at `path`."""
     known = MENDS.get(errno.errorcode.get(error.errno or 0, ""), "look at the disk, or choose another folder")
     return known.format(folder=path.parent)
+
+
+def closest(name: str, known: Iterable[str], similar: float = 0.6) -> str:
+    """Return which of the `known` names was probably meant by `name`, or "" (`similar` as in difflib)."""
+    import difflib  # most commands need no suggestion
+
+    by_lower = {each.lower(): each for each in known}
+    asked = name.strip().lower()[: 3 * max(map(len, by_lower), default=0)]  # none is closer to a longer one
+    begins = [each for each in by_lower if each == asked or (len(asked) > 2 and each.startswith(asked))]
+    found = begins or difflib.get_close_matches(asked, by_lower, 1, similar)
+    return by_lower[found[0]] if found else ""
+
+
+def in_shell(path: Path | str) -> str:
+    """Return a path as a word of a shell command: quoted if need be, and never mistaken for an option."""
+    text = f"./{path}" if str(path).startswith("-") else str(path)
+    if not re.search("[\udc80-\udcff]", text):
+        return shlex.quote(text)
+    data = text.encode("utf-8", "surrogateescape")
+    return "$'" + "".join(chr(b) if 32 <= b < 127 and b not in b"'\\" else f"\\x{b:02x}" for b in data) + "'"

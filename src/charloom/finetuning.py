@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from charloom import run as runs
 from charloom.errors import UsageError
-from charloom.model import folder
 from charloom.model.folder import Model
 from charloom.settings import Settings
 
@@ -18,7 +18,7 @@ SIZES = ("cell", "layers", "hidden", "embedding")
 def model(settings: Settings) -> Model | None:
     """The model that `train.start` names, None where it names none. Raises ModelError."""
     path = settings.values("train").get("start")
-    return folder.read(Path(path)) if path else None
+    return runs.model_of(Path(path)) if path else None
 
 
 def sized(settings: Settings, begun: Model) -> Settings:

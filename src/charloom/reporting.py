@@ -14,7 +14,7 @@ from typing import Any
 
 from charloom import run as runs
 from charloom._version import __version__
-from charloom.errors import CharloomError, DataError, MissingExtraError
+from charloom.errors import CharloomError, DataError, MissingExtraError, in_shell
 from charloom.insight import baselines as ground
 from charloom.insight import diversity, evaluation, novelty, page
 from charloom.insight.advice import advice
@@ -72,7 +72,7 @@ def finished(run: Path) -> Path:
     """At the end of training: note the machine, and write the page of what is known by then, in a second."""
     replace_file(run / MACHINE, json.dumps(_machine(), indent=1).encode("utf-8"))
     report = known(run)
-    report = replace(report, missing=[f"charloom report {run} completes this page."])
+    report = replace(report, missing=[f"charloom report {in_shell(run)} completes this page."])
     return written([report], [], run / runs.PAGE)
 
 

@@ -15,8 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from charloom.errors import ModelError, RunError, UsageError, unwritable
-from charloom.model.folder import WEIGHTS
+from charloom.errors import ModelError, RunError, UsageError, closest, unwritable
+from charloom.model import folder
+from charloom.model.folder import WEIGHTS, Model
 from charloom.system.files import flush, locked, make_folder, replace_file, unique_name
 
 RUNS = Path("runs")
@@ -26,17 +27,17 @@ MOVABLE = os.name == "posix"  # Windows does not rename a folder in which a file
 
 
 def check(out: Path, *, overwrite: bool = False) -> None:
-    """Whether a run can be made at `out`, asked before anything long is begun.
+    """Check that a run can be made at `out`, before anything long is begun; an empty folder is used.
 
     Raises RunError where it exists (without `overwrite`, or where it is no run) or cannot be made,
     UsageError where another process trains it.
     """
     try:
-        if out.exists() and not overwrite:
-            raise RunError(f"{out}: exists; choose another --out, or --overwrite it, or --resume it")
-        if out.exists() and not (out / CONFIG).is_file():
-            raise RunError(f"{out}: exists and is no run, so it is not overwritten; choose another --out")
-        if out.exists():
+        if out.exists() and not is_empty(out):
+            if not overwrite:
+                raise RunError(f"{out}: exists; choose another --out, or --overwrite it, or --resume it")
+            if not (out / CONFIG).is_file():
+                raise RunError(f"{out}: exists and is no run, so it is not overwritten; choose another --out")
             with held(out):
                 pass
         above = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
@@ -69,9 +70,17 @@ def held(run: Path) -> Iterator[None]:
         yield
 
 
+def is_empty(folder: Path) -> bool:
+    """Return whether `folder` is a folder that holds nothing but hidden names."""
+    return folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir())
+
+
 def draft(out: Path | None) -> Path:
-    """Make a hidden folder beside the run to come, which `publish` renames. Raises RunError."""
-    path = unique_name(out or RUNS / "new")
+    """Make a hidden folder for the run to come, which `publish` makes `out`. Raises RunError.
+
+    It lies beside `out`, or in it where that is an empty folder, which may be a disk of its own.
+    """
+    path = unique_name(out / "new" if out and is_empty(out) else out or RUNS / "new")
     try:
         make_folder(path.parent)
         path.mkdir()
@@ -89,14 +98,17 @@ def publish(drafted: Path, out: Path | None, name: str, *, overwrite: bool = Fal
     try:
         if out is None:
             run = _first_free(drafted, name)
+        elif drafted.parent == out:
+            _move_content(drafted, run := out)
+            drafted.rmdir()
         else:
             run = out
             lock = held(out) if MOVABLE and overwrite and out.exists() else contextlib.nullcontext()
             with lock:
                 _replace(drafted, out, overwrite)
-        flush(run.parent)
+        flush(out if out and drafted.parent == out else run.parent)
     except OSError as error:
-        raise RunError(f"{out or RUNS}: cannot be made ({error.strerror}); choose another --out") from error
+        raise _unmakeable(out or RUNS, error) from error
     return run
 
 
@@ -130,11 +142,23 @@ def _first_free(drafted: Path, name: str) -> Path:
             return run
 
 
-def discard(run: Path) -> None:
-    """Remove a run that came to nothing, and `runs/` if that was all it held."""
-    gone = unique_name(run)
+def _move_content(source: Path, target: Path) -> None:
+    """Move what is not hidden: checkpoints first, as only one process can move them, weights last."""
+    shown = [path for path in source.iterdir() if not path.name.startswith(".")]
+    for path in sorted(shown, key=lambda path: (path.name == WEIGHTS, path.name != CHECKPOINTS)):
+        path.rename(target / path.name)
+
+
+def discard(run: Path, *, keep_folder: bool = False) -> None:
+    """Remove a run that came to nothing, or only what it holds, and `runs/` if that was all it held."""
+    gone = unique_name(run / "new" if keep_folder else run)
     with contextlib.suppress(OSError):
-        run.rename(gone)  # at once, so that nobody finds half of it
+        if keep_folder:
+            gone.mkdir()
+            (run / WEIGHTS).rename(gone / WEIGHTS)  # first, so that nobody finds half of it
+            _move_content(run, gone)
+        else:
+            run.rename(gone)
         shutil.rmtree(gone, ignore_errors=True)
     if run.parent == RUNS:
         with contextlib.suppress(OSError):  # it holds others
@@ -142,7 +166,7 @@ def discard(run: Path) -> None:
 
 
 def _unmakeable(out: Path, error: OSError) -> RunError:
-    return RunError(f"{error.filename or out}: cannot be made ({error.strerror}); choose another --out")
+    return RunError(f"{out}: cannot be made ({error.strerror}); choose another --out")
 
 
 def newest() -> Path:
@@ -159,10 +183,39 @@ def has_checkpoint(run: Path) -> bool:
     return (run / CONFIG).is_file() and any((run / CHECKPOINTS).glob("step-*"))
 
 
+def model_of(path: Path) -> Model:
+    """Return the model in a folder. Raises ModelError, with the folder that was meant."""
+    if (path / "config.json").exists():
+        return folder.read(path)
+    near = _meant(path, WEIGHTS)
+    if path.is_dir() and not near:
+        return folder.read(path)  # which says what is missing
+    what = "there is no such model folder"
+    if path.exists():
+        what = "is not a model folder" if path.is_dir() else "is a file, not a model folder"
+    hint = f"did you mean {near}?" if near else "charloom train makes one"
+    raise ModelError(f"{path}: {what}; {hint}")
+
+
+def _meant(path: Path, file: str) -> Path | None:
+    """Return the folder holding `file` that was probably meant: above, in or beside `path`, or in `runs/`."""
+    if found := [each for each in path.parents if path.exists() and (each / file).is_file()]:
+        return found[0]
+    with contextlib.suppress(OSError):
+        if within := sorted(path.glob(f"*/{file}")):
+            return within[0].parent
+        for beside in (path.parent, RUNS, RUNS / path.parent):
+            names = [each.parent.name for each in beside.glob(f"*/{file}")]
+            if meant := closest(path.name, names):
+                return beside / meant
+    return None
+
+
 def config_of(run: Path) -> Path:
     """The settings of a run. Raises RunError where there is no such run."""
     if not (run / CONFIG).is_file():
-        there = f"did you mean {RUNS / run}?" if (RUNS / run / CONFIG).is_file() else f"look into {RUNS}/"
+        near = _meant(run, CONFIG)
+        there = f"did you mean {near}?" if near else f"look into {RUNS}/"
         raise RunError(f"{run}: there is no such run (it would hold {CONFIG}); {there}")
     return run / CONFIG
 

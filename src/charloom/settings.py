@@ -8,7 +8,6 @@ preset fills in what nobody named. The resolved file is saved with a run, reason
 from __future__ import annotations
 
 import contextlib
-import difflib
 import json
 import re
 import tomllib
@@ -18,7 +17,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from charloom.errors import UsageError
+from charloom.errors import UsageError, closest
 from charloom.model.config import ModelConfig
 from charloom.runtime.options import SamplerConfig
 from charloom.server.limits import ServeConfig
@@ -104,7 +103,7 @@ def resolve(
     named, listed = found.pop("preset", "auto"), _listed(found.pop("corpus", ()))
     preset, corpus = preset or str(named), tuple(corpus) or tuple(map(str, listed))
     if preset not in PRESETS:
-        raise UsageError(f"preset {preset!r} is not known; choose one of {', '.join(PRESETS)}")
+        raise UsageError(f"preset {preset!r} is not known{nearest(preset, PRESETS)}")
     for section, values in found.items():
         if not isinstance(values, dict):
             raise UsageError(f"{file}: {section!r} is no section; there are {', '.join(SECTIONS)}")
@@ -202,9 +201,8 @@ def _take(
 def nearest(name: str, known: Iterable[str]) -> str:
     """How a message on a name that is not `known` ends: what may have been meant."""
     known = list(known)
-    close = [each for each in known if len(name) > 2 and each.startswith(name)]
-    close = close or difflib.get_close_matches(name, known, 1)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}"
+    meant = closest(name, known)
+    return f"; did you mean {meant!r}?" if meant else f"; there are {', '.join(known)}"
 
 
 def _parsed(text: str) -> Any:

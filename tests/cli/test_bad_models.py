@@ -15,6 +15,56 @@ CASES = [
         "nothing: there is no such model folder; charloom train makes one",
     ),
     Case(
+        "a model folder that is mistyped",
+        "sample runs/bok",
+        "runs/bok: there is no such model folder; did you mean runs/book?",
+        damage=in_runs,
+    ),
+    Case(
+        "a model to compare with that is mistyped",
+        "eval run --against Ru",
+        "Ru: there is no such model folder; did you mean run?",
+    ),
+    Case(
+        "a file for a model",
+        "sample text.txt",
+        "text.txt: is a file, not a model folder; charloom train makes one",
+    ),
+    Case(
+        "the weights for their folder",
+        "train text.txt --from run/model.safetensors",
+        "run/model.safetensors: is a file, not a model folder; did you mean run?",
+    ),
+    Case(
+        "the folder of the runs for a run",
+        "info runs",
+        "runs: is not a model folder; did you mean runs/book?",
+        damage=in_runs,
+    ),
+    Case(
+        "a file and no model to score it",
+        "score text.txt",
+        "text.txt: is a file, not a model folder; name the model first: charloom score MODEL text.txt",
+        2,
+    ),
+    Case(
+        "a file and no model to evaluate it",
+        "eval text.txt",
+        "text.txt: is a file, not a model folder; name the model first: charloom eval MODEL text.txt",
+        2,
+    ),
+    Case(
+        "a file and no model to classify it",
+        "classify text.txt",
+        "text.txt: is a file, not a model folder; name the model first: charloom classify MODEL text.txt",
+        2,
+    ),
+    Case(
+        "a run to resume that is mistyped",
+        "train --resume rum",
+        "rum: there is no such run (it would hold config.toml); did you mean run?",
+    ),
+    Case(
         "a run called by its name alone",
         "sample book",
         "book: there is no such model folder; did you mean runs/book?",

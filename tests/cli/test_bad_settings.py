@@ -31,7 +31,7 @@ CASES = [
     Case(
         "an unknown preset",
         "train text.txt --preset tony",
-        "preset 'tony' is not known; choose one of auto, lesson, tiny, small, base, large",
+        "preset 'tony' is not known; did you mean 'tiny'?",
         2,
     ),
     Case(
@@ -75,10 +75,31 @@ CASES = [
     Case(
         "an option that does not exist",
         "train text.txt --hiden 4",
-        f"No such option '--hiden'{ANY}; see charloom train --help",
+        "No such option '--hiden'; did you mean --hidden?",
         2,
     ),
-    Case("a command that does not exist", "trian", "No such command 'trian'; see charloom --help", 2),
+    Case(
+        "a long option with one dash",
+        "sample run -length 5",
+        "No such option '-length'; did you mean --length?",
+        2,
+    ),
+    Case("a command that does not exist", "trian", "No such command 'trian'; did you mean train?", 2),
+    Case("a subcommand that does not exist", "data lst", "No such command 'lst'; did you mean list?", 2),
+    Case(
+        "a text in the place of a command",
+        "text.txt",
+        "No such command 'text.txt'; did you mean train text.txt?",
+        2,
+    ),
+    Case("a command like none", "xyz", "No such command 'xyz'; see charloom --help", 2),
+    Case(
+        "more texts than can be counted",
+        "sample run -n 99999999999999999999 --out new.csv",
+        f"Invalid value for '-n': {ANY} is out of range; it takes a whole number from 1 to 2,147,483,647; "
+        "see charloom sample --help",
+        2,
+    ),
     Case(
         "an --out that exists",
         f"train text.txt {TINY} --out run",

@@ -22,6 +22,11 @@ CASES = [
         "tinyshakespear: there is no such file or folder, nor a corpus of that name; "
         "did you mean tinyshakespeare?",
     ),
+    Case(
+        "a file that is mistyped",
+        f"train itms.csv {TINY}",
+        "itms.csv: there is no such file or folder, nor a corpus of that name; did you mean items.csv?",
+    ),
     Case("an empty file", f"train empty.txt {TINY}", "empty.txt: is empty; give a file with text in it"),
     Case(
         "nothing but white space",

@@ -6,13 +6,15 @@ import importlib
 import os
 import sys
 import traceback
+from pathlib import Path
 
 import click
 
 from charloom._version import __version__
+from charloom.cli.sections import Suggesting
 from charloom.cli.signals import Interrupted
 from charloom.cli.terminal import is_terminal, open_closed_streams
-from charloom.errors import CharloomError, UsageError
+from charloom.errors import CharloomError, UsageError, closest, in_shell
 
 COMMANDS = (
     "train",
@@ -42,7 +44,7 @@ class ReaderGone(Exception):
     """Whoever read our output has read enough."""
 
 
-class Lazy(click.Group):
+class Lazy(Suggesting):
     """A group whose commands are imported when they are asked for."""
 
     def invoke(self, ctx: click.Context) -> object:
@@ -110,11 +112,11 @@ def main(arguments: list[str] | None = None) -> None:
     except (Exception, KeyboardInterrupt, Interrupted) as error:
         if "--debug" in arguments[:1]:
             traceback.print_exc()
-        code = _told(error)
+        code = _told(error, arguments)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _told(error: BaseException) -> int:
+def _told(error: BaseException, arguments: list[str]) -> int:
     """Say on one line what went wrong; the exit code."""
     match error:
         case click.exceptions.NoArgsIsHelpError():
@@ -123,20 +125,36 @@ def _told(error: BaseException) -> int:
         case CharloomError():
             return _fail(str(error), error.exit_code)
         case click.UsageError():
-            path = error.ctx.command_path if error.ctx else "charloom"
-            return _fail(f"{error.format_message().rstrip('.')}; see {path} --help", UsageError.exit_code)
+            return _fail(_usage(error, arguments), UsageError.exit_code)
         case click.ClickException():
             return _fail(error.format_message(), error.exit_code)
         case Interrupted():
             return _fail(str(error), error.exit_code)
         case KeyboardInterrupt() | click.Abort():
-            return _told(Interrupted())
+            return _told(Interrupted(), arguments)
         case OSError():
             return _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
         case MemoryError():
             return _fail("there is not enough memory for this; try a smaller --hidden", 1)
     what = f"{type(error).__name__}: {error}"
     return _fail(f"internal error, {what}; run it as `charloom --debug …` and report what that shows", 1)
+
+
+def _usage(error: click.UsageError, arguments: list[str]) -> str:
+    """Return what was typed wrongly, with the option that was meant, or where the help is."""
+    message = error.format_message().rstrip(".")
+    known = error.ctx.command.get_params(error.ctx) if error.ctx else []
+    hint = f"see {error.ctx.command_path if error.ctx else 'charloom'} --help"
+    if isinstance(error, click.NoSuchOption):
+        name = error.option_name
+        if not name.startswith("--"):  # click reads -length as -l -e -n …
+            name = next((word.partition("=")[0] for word in arguments if word.startswith(name)), name)
+        message = f"No such option {name!r}"
+        if Path(name).exists():
+            hint = f"for the file of this name write {in_shell(name)}"
+        elif near := closest(f"--{name.lstrip('-')}", [opt for param in known for opt in param.opts]):
+            hint = f"did you mean {near}?"
+    return f"{message}; {hint}"
 
 
 def _fail(message: str, code: int) -> int:

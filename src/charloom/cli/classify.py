@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charloom.cli.options import columns_of_another_text, encoding_of_another_text
+from charloom.cli.options import NAME, columns_of_another_text, encoding_of_another_text
 
 if TYPE_CHECKING:
     from charloom.character_model import CharacterModel
@@ -19,8 +19,8 @@ LEAST_TOLD = 0.001  # probabilities below it are not worth a reader's time
 
 
 @click.command(short_help="Tell which label each text most likely has.")
-@click.argument("model")
-@click.argument("files", nargs=-1, metavar="[FILE]...")
+@click.argument("model", type=NAME)
+@click.argument("files", nargs=-1, type=NAME, metavar="[FILE]...")
 @columns_of_another_text
 @encoding_of_another_text
 @click.option("--condition", default="", metavar="NAME", help="Which condition, where there are several.")
@@ -36,9 +36,10 @@ def command(
     """
     from itertools import tee
 
-    from charloom.cli.model import open_model
+    from charloom.cli.model import model_and_files, open_model
     from charloom.insight.classify import condition_of
 
+    model_and_files("classify", model, files, optional=False)
     loaded = open_model(model)
     name = condition_of(loaded.generator, condition).name
     right = counted = 0

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from charloom.cli.options import COUNT, NAME
+
 if TYPE_CHECKING:
     from charloom.comparison import Row
 
@@ -13,18 +15,14 @@ DEFAULT_MINUTES = 2.0  # a network: enough to tell small ones apart, and a dozen
 
 
 @click.command(short_help="Train several networks under one budget, side by side.")
-@click.argument("corpus", nargs=-1)
+@click.argument("corpus", nargs=-1, type=NAME)
 @click.option("--cells", metavar="C,…", default="lstm", help="Of lstm, gru, rnn.  [default: lstm]")
 @click.option("--layers", metavar="N,…", default="1", help="Recurrent layers.  [default: 1]")
 @click.option("--hidden", metavar="N,…", default="128,256", help="Hidden sizes.  [default: 128,256]")
-@click.option(
-    "--seeds", type=click.IntRange(1), metavar="N", default=1, help="Runs of each network.  [default: 1]"
-)
+@click.option("--seeds", type=COUNT, metavar="N", default=1, help="Runs of each network.  [default: 1]")
 @click.option("--minutes", type=float, metavar="M", help="Train each for so many minutes.  [default: 2]")
 @click.option("--steps", type=int, metavar="N", help="Train each for so many steps instead.")
-@click.option(
-    "--out", type=click.Path(), metavar="FOLDER", default="compare", help="Where.  [default: compare]"
-)
+@click.option("--out", type=NAME, metavar="FOLDER", default="compare", help="Where.  [default: compare]")
 @click.option("--set", "sets", multiple=True, metavar="section.key=value", help="Any other setting.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a finished run.")
 def command(

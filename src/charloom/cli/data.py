@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charloom.cli.options import by_section, data_options
+from charloom.cli.options import NAME, by_section, data_options
+from charloom.cli.sections import Suggesting
 from charloom.cli.terminal import console, is_terminal
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 SHOWN = 5  # lines of the text's beginning
 
 
-@click.group(name="data", short_help="Texts that go by name, and what a text is like.")
+@click.group(name="data", cls=Suggesting, short_help="Texts that go by name, and what a text is like.")
 def command() -> None:
     """List, fetch and inspect texts."""
 
@@ -58,7 +59,7 @@ def list_command(as_json: bool) -> None:
 
 
 @command.command(short_help="Fetch a text, checked, into the cache.")
-@click.argument("name")
+@click.argument("name", type=NAME)
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 def fetch(name: str, as_json: bool) -> None:
     """Fetch the text NAME from its public source, and check it; `train NAME` does so by itself."""
@@ -79,7 +80,7 @@ def fetch(name: str, as_json: bool) -> None:
 
 
 @command.command(short_help="What a text is like.")
-@click.argument("corpus", nargs=-1, required=True)
+@click.argument("corpus", nargs=-1, required=True, type=NAME)
 @data_options
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 def inspect(corpus: tuple[str, ...], as_json: bool, **flags: Any) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charloom.cli.options import columns_of_another_text, encoding_of_another_text
+from charloom.cli.options import COUNT, NAME, columns_of_another_text, encoding_of_another_text
 from charloom.cli.terminal import console, is_terminal
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Measure how well a model predicts text.")
-@click.argument("model", required=False)
-@click.argument("files", nargs=-1, metavar="[FILE]...")
+@click.argument("model", required=False, type=NAME)
+@click.argument("files", nargs=-1, type=NAME, metavar="[FILE]...")
 @click.option(
     "--part",
     type=click.Choice(["test", "validation", "train"]),
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 @columns_of_another_text
 @encoding_of_another_text
 @click.option("--dynamic", is_flag=True, help="Score also a copy of the model that learns what it has read.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Score the first N characters only.")
-@click.option("--against", metavar="MODEL", help="Compare with another model on the same text.")
+@click.option("--limit", type=COUNT, metavar="N", help="Score the first N characters only.")
+@click.option("--against", type=NAME, metavar="MODEL", help="Compare with another model on the same text.")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 def command(
     model: str | None,
@@ -49,9 +49,10 @@ def command(
 
     from charloom import api, reporting, verdict
     from charloom.cli.bar import Bar
-    from charloom.cli.model import open_model
+    from charloom.cli.model import model_and_files, open_model
     from charloom.errors import UsageError
 
+    model, files = model_and_files("eval", model, files)
     if part and files:
         raise UsageError("a FILE is scored whole, so it has no --part; leave one of them out")
     loaded = open_model(model)

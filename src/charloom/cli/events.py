@@ -12,6 +12,7 @@ import click
 
 from charloom import api
 from charloom.character_model import beginning, record
+from charloom.errors import in_shell
 from charloom.run import PAGE, finite
 from charloom.runtime.sample import Sample
 from charloom.text.condition import Condition
@@ -195,7 +196,7 @@ def writing(event: api.Prepared) -> str:
         given = f" --source {shlex.quote(' '.join(next(corpus.shown.sources(1)).split())[:SHOWN])}"
     elif vocabulary.bos is None:
         given = f" --prompt {shlex.quote(beginning(vocabulary))}"
-    return f"charloom sample {event.run}{given}"
+    return f"charloom sample {in_shell(event.run)}{given}"
 
 
 def ended(event: happened.Finished, run: str, writing: str) -> list[str]:
@@ -206,12 +207,12 @@ def ended(event: happened.Finished, run: str, writing: str) -> list[str]:
         best = f"best at step {event.best_step:,}: {event.best_nats:.3f} nats, {bits:.3f} bits a character"
     stopped = event.reason not in ("budget", "patience")
     page = Path(run) / PAGE  # without matplotlib there is none
-    shown = [f"curves and samples in {page}; to measure the rest: charloom report {run}"]
+    shown = [f"curves and samples in {page}; to measure the rest: charloom report {in_shell(run)}"]
     return [
         f"{ENDS[event.reason]} after {clock(event.seconds)}, {event.step:,} steps, "
         f"{event.characters:,} characters",
         best,
-        f"kept in {run}; to go on: charloom train --resume {run}"
+        f"kept in {run}; to go on: charloom train --resume {in_shell(run)}"
         if stopped
         else f"kept in {run}; to write with it: {writing}",
         *(shown if page.is_file() else []),
@@ -220,7 +221,7 @@ def ended(event: happened.Finished, run: str, writing: str) -> list[str]:
 
 def stopped(event: happened.Finished, run: str) -> str:
     """Return one line on a run that was ended early: why, when, where it is saved and how to resume it."""
-    resume = f"charloom train --resume {shlex.quote(run)}"
+    resume = f"charloom train --resume {in_shell(run)}"
     return f"{event.reason} at step {event.step:,}; saved to {run}; to resume: {resume}"
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from charloom.cli.options import NAME
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -16,7 +18,7 @@ PRECISIONS = ("float32", "float16", "int8")
 
 
 @click.command(short_help="Turn a model into a web page, a JavaScript module, or an ONNX file.")
-@click.argument("model", required=False)
+@click.argument("model", required=False, type=NAME)
 @click.option("--to", "target", type=click.Choice(TARGETS), required=True, help="What to make.")
 @click.option(
     "--precision",
@@ -24,7 +26,7 @@ PRECISIONS = ("float32", "float16", "int8")
     default="float32",
     help="Of the weights; int8 makes the smallest file.  [default: float32]",
 )
-@click.option("--out", type=click.Path(), metavar="PATH", help="Where to.  [default: the model's name]")
+@click.option("--out", type=NAME, metavar="PATH", help="Where to.  [default: the model's name]")
 @click.option("--json", "as_json", is_flag=True, help="What was made, as one JSON object.")
 def command(model: str | None, target: str, precision: str, out: str | None, as_json: bool) -> None:
     """Export MODEL, a model or run folder; without it, the newest run in runs/.

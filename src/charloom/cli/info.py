@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from charloom.cli.options import NAME
+
 if TYPE_CHECKING:
     from charloom.text.condition import Condition
 
 
 @click.command(short_help="Tell what a model is, or what this installation can do.")
-@click.argument("model", required=False)
+@click.argument("model", required=False, type=NAME)
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 def command(model: str | None, as_json: bool) -> None:
     """Describe MODEL: sizes, what it was trained on, how good it is. Without MODEL: versions and extras."""

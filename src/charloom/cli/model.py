@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from charloom.character_model import CharacterModel
 
 PICTURES = 0x2400  # where Unicode's pictures of the control characters begin
@@ -26,6 +25,30 @@ def open_model(name: str | None, precision: str = "float32") -> CharacterModel:
         click.echo(f"charloom: using {newest}, the newest run", err=True)
         return api.load(newest, precision=precision)
     return api.load(name, precision=precision)
+
+
+def model_and_files(
+    command: str, model: str | None, files: tuple[str, ...], *, optional: bool = True
+) -> tuple[str | None, tuple[str, ...]]:
+    """Return what `MODEL [FILE]...` stands for: where the first is a file, MODEL is the newest run.
+
+    Raises UsageError where there is none, or MODEL is not `optional`.
+    """
+    from charloom import run as runs
+    from charloom.errors import ModelError, UsageError, in_shell
+
+    if model is None or Path(model).is_dir() or not (model == "-" or Path(model).exists()):
+        return model, files
+    try:
+        if not optional:
+            raise ModelError
+        runs.newest()
+    except ModelError:
+        words = " ".join(map(in_shell, (model, *files)))
+        raise UsageError(
+            f"{model}: is a file, not a model folder; name the model first: charloom {command} MODEL {words}"
+        ) from None
+    return None, (model, *files)
 
 
 def tell_compilation() -> None:

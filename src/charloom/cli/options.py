@@ -9,6 +9,38 @@ import click
 
 Command = Callable[..., Any]
 
+
+class Name(click.ParamType):  # type: ignore[type-arg]
+    """The name of a file, folder, model or text; an unset shell variable gives an empty one."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuse what is empty, which `Path` takes for the current folder."""
+        if not str(value).strip():
+            self.fail("it is empty; give a name", param, ctx)
+        return str(value)
+
+
+class Count(click.ParamType):  # type: ignore[type-arg]
+    """How many: a whole number of at least 1 that 32 bits hold."""
+
+    name = "integer"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Refuse what is not a number or out of range."""
+        try:
+            number = int(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a whole number", param, ctx)
+        if not 1 <= number < 2**31:
+            self.fail(f"{value} is out of range; it takes a whole number from 1 to {2**31 - 1:,}", param, ctx)
+        return number
+
+
+NAME = Name()
+COUNT = Count()
+
 columns_of_another_text = click.option(
     "--text", "columns", default="", metavar="COLUMN,…", help="Columns of a table that hold the text."
 )
@@ -54,7 +86,7 @@ DATA = (
         metavar="A/B/C",
         help="Percent of the text to train on, to validate with, to test with.  [default: 90/5/5]",
     ),
-    click.option("--validation", metavar="FILE", help="Validate with this text instead of a part."),
+    click.option("--validation", type=NAME, metavar="FILE", help="Validate with this text, not a part."),
     click.option("--encoding", metavar="E", help="How the files are encoded.  [default: utf-8]"),
     click.option(
         "--normalize",

@@ -9,6 +9,7 @@ import click
 
 from charloom.cli.given import tell_unknown
 from charloom.cli.model import visible
+from charloom.cli.options import NAME
 from charloom.cli.terminal import styled
 
 if TYPE_CHECKING:
@@ -32,12 +33,10 @@ ENDS = (". ", "? ", "! ", ".\n", "?\n", "!\n", "\n\n")
 
 
 @click.command(short_help="Write together with a model.")
-@click.argument("model", required=False)
+@click.argument("model", required=False, type=NAME)
 @click.option("--temperature", type=float, default=0.8, help="How freely it writes.  [default: 0.8]")
 @click.option("--seed", type=int, default=0, help="Other seeds write other texts.  [default: 0]")
-@click.option(
-    "--file", "path", type=click.Path(), help="Where the text is kept.  [default: play.txt in MODEL]"
-)
+@click.option("--file", "path", type=NAME, help="Where the text is kept.  [default: play.txt in MODEL]")
 def command(model: str | None, temperature: float, seed: int, path: str | None) -> None:
     """Write with MODEL: see how it would go on, pick, type, let it run, undo.
 

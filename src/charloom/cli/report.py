@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from charloom.cli.options import NAME
+
 
 @click.command(short_help="Tell on one page what a run is worth.")
-@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.argument("runs", nargs=-1, type=NAME, metavar="[RUN]...")
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),

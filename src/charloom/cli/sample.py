@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charloom.cli.given import beginnings, given_options, tell
+from charloom.cli.options import COUNT, NAME
 from charloom.cli.sections import Sectioned
 from charloom.cli.terminal import is_terminal, styled
 
@@ -43,15 +44,13 @@ SECTIONS = {
 
 
 @click.command(short_help="Write text with a model.", cls=Sectioned, sections=SECTIONS, epilog=EXAMPLES)
-@click.argument("model", required=False)
+@click.argument("model", required=False, type=NAME)
 @click.option("--prompt", metavar="TEXT", help="The text to go on from; it is shown, too.")
-@click.option(
-    "--prompt-file", type=click.Path(), metavar="F", help="The same, from a file; - is standard input."
-)
+@click.option("--prompt-file", type=NAME, metavar="F", help="The same, from a file; - is standard input.")
 @click.option(
     "-n",
     "count",
-    type=click.IntRange(1),
+    type=COUNT,
     default=1,
     metavar="N",
     help="How many texts, each another one.  [default: 1]",
@@ -103,13 +102,13 @@ SECTIONS = {
 @click.option("--unique", is_flag=True, help="No text twice, and none that was trained on.")
 @click.option(
     "--novel",
-    type=click.IntRange(1),
+    type=COUNT,
     metavar="N",
     help="Never copy N characters in a row from the training text; not with --match.",
 )
 @click.option(
     "--out",
-    type=click.Path(),
+    type=NAME,
     metavar="FILE",
     help="Into a .txt, .csv (the prompt in a column of its own) or .jsonl, each also .gz; if broken off, the "
     "same command goes on.",

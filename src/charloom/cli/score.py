@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from charloom.cli.given import asked, given_options
-from charloom.cli.options import columns_of_another_text, encoding_of_another_text
+from charloom.cli.options import NAME, columns_of_another_text, encoding_of_another_text
 
 if TYPE_CHECKING:
     from charloom.character_model import CharacterModel
@@ -27,8 +27,8 @@ class Found(NamedTuple):
 
 
 @click.command(short_help="Tell how surprising each line is, and colour it.")
-@click.argument("model", required=False)
-@click.argument("files", nargs=-1, metavar="[FILE]...")
+@click.argument("model", required=False, type=NAME)
+@click.argument("files", nargs=-1, type=NAME, metavar="[FILE]...")
 @click.option(
     "--documents",
     type=click.Choice(["line", "blank", "whole"]),
@@ -73,7 +73,7 @@ def command(
     """
     from pathlib import Path
 
-    from charloom.cli.model import open_model
+    from charloom.cli.model import model_and_files, open_model
     from charloom.errors import UsageError
     from charloom.system.files import require_place
 
@@ -81,6 +81,7 @@ def command(
         raise UsageError("--html and --json exclude each other; leave one of them out")
     if page is not None:
         require_place(Path(page))
+    model, files = model_and_files("score", model, files)
     share, bits = _threshold(above)
     loaded = open_model(model)
     given = {"condition": asked(loaded.model.config.conditions, condition, arrays), "source": source}

@@ -1,13 +1,14 @@
-"""Help that can be read: the options of a long command under headings."""
+"""Help with the options of a long command under headings, and suggestions for mistyped commands."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 
-AT_LEAST_ONE = "  [x>=1]"  # click adds it to every count; that there are no -3 texts goes without saying
+from charloom.errors import UsageError, closest, in_shell
 
 
 class Sectioned(click.Command):
@@ -29,4 +30,21 @@ class Sectioned(click.Command):
             shown = names + ([name for name in options if name not in named] if title == last else [])
             records = [record for name in shown if (record := options[name].get_help_record(ctx))]
             with formatter.section(title):
-                formatter.write_dl([(flag, text.replace(AT_LEAST_ONE, "")) for flag, text in records])
+                formatter.write_dl(records)
+
+
+class Suggesting(click.Group):
+    """A group that suggests a command for a mistyped one."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does. Raises UsageError, with the nearest command, for an unknown one."""
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            near = closest(name, self.list_commands(ctx))
+            if not near and Path(name).exists():
+                near = f"train {in_shell(name)}"
+            hint = f"did you mean {near}?" if near else f"see {ctx.command_path} --help"
+            raise UsageError(f"No such command {name!r}; {hint}")
+        return super().resolve_command(ctx, args)

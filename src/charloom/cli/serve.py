@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from charloom.cli.options import NAME
+
 if TYPE_CHECKING:
     import socket
 
@@ -16,14 +18,12 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Serve a model to OpenAI's clients, and as a web page.")
-@click.argument("model", required=False)
+@click.argument("model", required=False, type=NAME)
 @click.option("--host", metavar="H", help="The address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=int, metavar="P", help="0 takes a free one.  [default: 8000]")
 @click.option("--streams", type=int, metavar="N", help="Texts written at the same time.  [default: 1024]")
 @click.option("--queue", type=int, metavar="N", help="Texts that wait for a place.  [default: 1024]")
-@click.option(
-    "--api-key-file", type=click.Path(), metavar="FILE", help="Keys, one a line; # begins a comment."
-)
+@click.option("--api-key-file", type=NAME, metavar="FILE", help="Keys, one a line; # begins a comment.")
 @click.option(
     "--precision",
     type=click.Choice(["float32", "int8"]),
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option("--drain-seconds", type=float, metavar="S", help="For open texts after SIGTERM.  [default: 30]")
 @click.option("--log-json", is_flag=True, help="Log lines as JSON.")
 @click.option("--log-prompts", is_flag=True, help="Log prompts, too.")
-@click.option("--config", type=click.Path(), metavar="FILE", help="Take the settings of [serve] from it.")
+@click.option("--config", type=NAME, metavar="FILE", help="Take the settings of [serve] from it.")
 @click.option("--set", "sets", multiple=True, metavar="serve.key=value", help="Any other setting or limit.")
 def command(
     model: str | None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charloom.cli.options import by_section, data_options
+from charloom.cli.options import COUNT, NAME, by_section, data_options
 
 if TYPE_CHECKING:
     from charloom.settings import Settings
@@ -19,11 +19,11 @@ NEWEST = "newest"
 
 
 @click.command(short_help="Train a model on a text.")
-@click.argument("corpus", nargs=-1)
-@click.option("--out", type=click.Path(), metavar="RUN", help="New run folder.  [default: runs/NAME]")
+@click.argument("corpus", nargs=-1, type=NAME)
+@click.option("--out", type=NAME, metavar="RUN", help="New run folder.  [default: runs/NAME]")
 @click.option("--minutes", type=ABOVE_ZERO, metavar="M", help="Train for so many minutes.  [default: 5]")
 @click.option("--epochs", type=ABOVE_ZERO, metavar="N", help="Train so many times through the text.")
-@click.option("--steps", type=click.IntRange(1), metavar="N", help="Train for so many steps.")
+@click.option("--steps", type=COUNT, metavar="N", help="Train for so many steps.")
 @click.option(
     "--preset", default="", metavar="NAME", help="auto, lesson, tiny, small, base or large.  [default: auto]"
 )
@@ -34,19 +34,20 @@ NEWEST = "newest"
 @click.option(
     "--from",
     "start",
-    type=click.Path(),
+    type=NAME,
     metavar="MODEL",
     help="Go on from this model's weights; its alphabet grows.",
 )
 @click.option(
     "--resume",
+    type=NAME,
     is_flag=False,
     flag_value=NEWEST,
     metavar="[RUN]",
     help="Go on with a run, by default the newest; a budget comes on top.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the run that lies at --out.")
-@click.option("--config", type=click.Path(), metavar="FILE", help="Settings from a TOML file, or a run's.")
+@click.option("--config", type=NAME, metavar="FILE", help="Settings from a TOML file, or a run's.")
 @click.option("--set", "sets", multiple=True, metavar="section.key=value", help="Any other setting.")
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Trains there.  [default: auto]"
@@ -117,6 +118,7 @@ def follow(
     from charloom.cli.events import stopped
     from charloom.cli.model import tell_compilation
     from charloom.cli.signals import CLOSED, Signals
+    from charloom.errors import in_shell
     from charloom.training.events import Finished, Started
 
     if tensorboard:
@@ -137,7 +139,8 @@ def follow(
                 tell_compilation()
                 views.append(stack.enter_context(_view(as_json)))
                 if tensorboard:
-                    click.echo(f"charloom: tensorboard --logdir {event.run} shows its curves", err=True)
+                    logs = in_shell(event.run)
+                    click.echo(f"charloom: tensorboard --logdir {logs} shows its curves", err=True)
                     views.append(stack.enter_context(Board(event.run)))
             elif isinstance(event, Started):
                 signals.training = True  # from here on a signal means a checkpoint

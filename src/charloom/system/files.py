@@ -30,6 +30,11 @@ def unique_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(6)}")
 
 
+def link_target(path: Path) -> Path:
+    """Return what a symbolic link leads to, which then need not exist; any other path as it is."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
 @contextlib.contextmanager
 def locked(path: Path, timeout: float = 0, *, remove: bool = False) -> Iterator[None]:
     """Hold the lock file `path`; its holder's death releases it. `remove` deletes the file at the end.
@@ -53,6 +58,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
     A reader at any moment, or after any crash, finds the old content or the new. Raises RunError.
     """
+    path = link_target(path)
     temporary = unique_name(path)
     try:
         write(temporary, content)

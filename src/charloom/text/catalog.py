@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import http.client
 import importlib.util
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from charloom.errors import DataError, DownloadError, unwritable
+from charloom.errors import DataError, DownloadError, closest, unwritable
 from charloom.system.files import unique_name
 from charloom.text import cache
 from charloom.text.config import Progress, Report
@@ -144,9 +143,19 @@ def find(name: str) -> Entry:
 
 def unknown(name: str) -> DataError:
     """Neither a file nor a corpus of the catalog."""
-    near = difflib.get_close_matches(name.lower(), [entry.name for entry in ENTRIES], 1)
-    mend = f"did you mean {near[0]}?" if near else "`charloom data list` names the corpora there are"
+    near = closest(name, [entry.name for entry in ENTRIES]) or _similar_file(Path(name))
+    mend = f"did you mean {near}?" if near else "`charloom data list` names the corpora there are"
     return DataError(f"{name}: there is no such file or folder, nor a corpus of that name; {mend}")
+
+
+def _similar_file(path: Path) -> str:
+    """Return the file or folder beside `path` that was probably meant, or ""."""
+    try:
+        beside = [each.name for each in path.parent.iterdir() if not each.name.startswith(".")]
+    except OSError:
+        return ""
+    meant = closest(path.name, beside, 0.75)
+    return str(path.with_name(meant)) if meant else ""
 
 
 def fetch(name: str, progress: Report = lambda _: None, base: str = BASE) -> tuple[Path, ...]:

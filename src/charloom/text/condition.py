@@ -6,7 +6,6 @@ Where the condition is unknown, all of it is zero. Several conditions stand one 
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from charloom.errors import UsageError
+from charloom.errors import UsageError, closest
 
 Kind = Literal["label", "array"]
 Vectors = npt.NDArray[np.float32]
@@ -51,12 +50,9 @@ class Condition:
         asked = str(value)
         if asked in self.values:
             return self.values.index(asked)
-        longest = max(map(len, self.values))
-        near = difflib.get_close_matches(asked[: 3 * longest], self.values, 1) or [  # no more can be near
-            known for known in self.values if known.casefold() == asked.casefold()
-        ]
+        near = closest(asked, self.values)
         listed = ", ".join(self.values[:LISTED]) + (", …" if len(self.values) > LISTED else "")
-        mend = f"did you mean {near[0]}?" if near else f"choose one of {listed}"
+        mend = f"did you mean {near}?" if near else f"choose one of {listed}"
         raise UsageError(f"condition {self.name}: the model knows no {asked!r:.60}; {mend}")
 
     def vector(self, value: object) -> Vectors:
@@ -162,8 +158,8 @@ def _values(conditions: Sequence[Condition], asked: Asked) -> list[object]:
         return [asked]
     for name in asked:
         if name not in names:
-            near = difflib.get_close_matches(str(name), names, 1)
-            mend = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+            near = closest(str(name), names)
+            mend = f"did you mean {near}?" if near else f"there are {', '.join(names)}"
             raise UsageError(f"condition {name}: the model has none of this name; {mend}")
     return [asked.get(name) for name in names]
 
