@@ -185,8 +185,9 @@ def _training(
         runs.check(out, overwrite=wanted.overwrite)
     if resume and leads:
         held.enter_context(runs.held(resume))
-    begun = folder.read(resume) if resume else finetuning.model(settings)
-    goes_on = begun and settings.values("train").get("start")  # from another model's weights
+    start = str(settings.values("train").get("start") or "")
+    begun = runs.model_of(resume or Path(start)) if resume or start else None
+    goes_on = begun and start  # from another model's weights
     if begun and goes_on:
         settings = finetuning.sized(settings, begun)
     data = settings.build("data")

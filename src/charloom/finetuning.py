@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from charloom import run as runs
 from charloom.errors import UsageError
 from charloom.model.folder import Model
 from charloom.settings import Settings
 
 SIZES = ("cell", "layers", "hidden", "embedding")
-
-
-def model(settings: Settings) -> Model | None:
-    """The model that `train.start` names, None where it names none. Raises ModelError."""
-    path = settings.values("train").get("start")
-    return runs.model_of(Path(path)) if path else None
 
 
 def sized(settings: Settings, begun: Model) -> Settings:
