@@ -16,7 +16,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 LONGEST = 400  # lines
 
 ORDER = {  # a module imports only from rooms with a lower number, and from its own
-    "_version": -1, "errors": -1, "compiled": 0, "system": 0, "job": 1, "text": 1, "model": 2, "training": 3,
+    "_version": -2, "errors": -2, "compiled": 0, "system": -1, "job": 1, "text": 1, "model": 2, "training": 3,
     "runtime": 3, "insight": 4, "web": 5, "export": 6, "server": 7, "settings": 8, "run": 9, "finetuning": 9,
     "verdict": 10, "reporting": 11, "character_model": 11, "api": 12, "comparison": 13, "bulk": 13, "cli": 14,
     "__main__": 15,

@@ -18,7 +18,7 @@ import charloom
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests" / "model" / "golden" / "format-1"
-CORE = ("numpy", "safetensors", "click", "rich", "platformdirs", "numba")
+CORE = ("numpy", "safetensors", "click", "rich", "platformdirs", "filelock", "numba")
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ numba alone would look at the function's own file only.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -15,6 +16,8 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
+
+from charloom.system.files import locked
 
 numba: Any = None
 try:
@@ -111,11 +114,12 @@ if COMPILES:
             self.name, self.folder, self.sources = function.__name__, cache_folder(), Path(file).parent
 
         def get_cache_path(self) -> str:
-            # numba keys entries by their target, but names files by counting them: two targets that write at
-            # once would overwrite each other's
+            # numba keys entries by their target and source, but names files by counting them: another target
+            # or version that writes at the same time would overwrite them
             assert self.folder is not None
             target = repr(registry.cpu_target.target_context.codegen().magic_tuple())
-            return str(self.folder / hashlib.sha256(target.encode()).hexdigest()[:16])
+            key = hashlib.sha256(f"{target} {_sources(self.sources)}".encode())
+            return str(self.folder / key.hexdigest()[:16])
 
         def get_source_stamp(self) -> str:
             return _sources(self.sources)
@@ -144,6 +148,14 @@ if COMPILES:
             if found is None:
                 _announce()
             return found
+
+        def save_overload(self, sig: Any, data: Any) -> None:
+            """Save one at a time: numba names files by counting them, as another process would too."""
+            folder = Path(self.cache_path)
+            with contextlib.suppress(OSError):  # such as a full disk: the code then runs uncached
+                folder.mkdir(exist_ok=True)
+                with locked(folder / ".lock", timeout=60):
+                    super().save_overload(sig, data)
 
     def _cache(function: Callable[..., Any]) -> Any:
         """The cache of a function's compiled code."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +26,7 @@ def write(path: Path, content: bytes) -> None:
 
 def unique_name(path: Path) -> Path:
     """Return a hidden name beside `path` that no thread, process or container sharing the disk uses."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    return path.with_name(f".{path.name}.{os.urandom(6).hex()}")
 
 
 def link_target(path: Path) -> Path:

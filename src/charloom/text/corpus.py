@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import secrets
+import os
 import shutil
 import sys
 import time
@@ -288,7 +288,7 @@ def spooled() -> Iterator[Path]:
     """Yield a folder of this call's own, for copies of what can be read but once."""
     root = cache.folder("corpora")
     _sweep(root)
-    folder = root / f"spool-{secrets.token_hex(6)}"
+    folder = root / f"spool-{os.urandom(6).hex()}"
     with locked(folder.with_suffix(".lock"), timeout=-1, remove=True):
         folder.mkdir()
         try:
