@@ -123,7 +123,7 @@ def test_translate_and_caption_are_greedy_and_take_options() -> None:
         translator.caption([1])
 
 
-@pytest.mark.parametrize("nothing", [[], (), iter([]), ""], ids=repr)
+@pytest.mark.parametrize("nothing", [[], (), iter([]), ""], ids=["list", "tuple", "iterator", "text"])
 def test_nothing_to_do(nothing: Any) -> None:
     made = CharacterModel(model((KIND,), TRANSLATES))
     if nothing == "":
