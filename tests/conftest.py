@@ -8,10 +8,14 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 KEPT = Path(tempfile.gettempdir(), "charloom-tests")
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as charloom.training, for tests that load torch first
 os.environ["CHARLOOM_CACHE"] = str(KEPT)  # compiled functions choose their cache when they are imported
+
+settings.register_profile("charloom", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("charloom")  # no test fails because the machine is busy
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

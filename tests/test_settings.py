@@ -62,7 +62,7 @@ SAMPLE = st.builds(SamplerConfig, temperature=SMALL, top_k=st.integers(0, 1000),
     preset=st.sampled_from(sorted(settings.PRESETS)),
     reason=st.text(st.characters(codec="ascii", exclude_categories=["Cc"])),
 )  # fmt: skip
-@examples(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_written_reads_back_equal(
     data: DataConfig, model: ModelConfig, train: TrainConfig, sample: SamplerConfig,
     corpus: list[str], preset: str, reason: str, tmp_path: Path,

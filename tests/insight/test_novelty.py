@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from charloom.insight.novelty import LEVELS, PREFIX, RECITED, copied, covering, pieces, recited, same
@@ -13,7 +13,6 @@ def index(*known: str) -> Passages:
     return Passages(text.encode() for text in known)
 
 
-@settings(deadline=None)  # the first call may compile
 @given(LETTERS, LETTERS)
 def test_the_longest_passage_around_each_character_is_that_of_the_definition(text, known):
     found = copied([text], index(known + "a"))

@@ -227,7 +227,7 @@ def test_an_oversized_vocabulary_is_not_read(tmp_path: Path) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damage_anywhere_is_an_error_or_a_model(data: st.DataObject, tmp_path: Path) -> None:
     """Bytes overwritten anywhere in any file: nothing but ModelError ever comes out."""
     path = write(tmp_path / "model", made())

@@ -95,7 +95,7 @@ def test_round_trip(cell: Any, layers: int, embedding: int, vocabulary: Vocabula
     characters=st.sets(st.characters(), min_size=1, max_size=8),
     told=st.dictionaries(st.text(), st.text() | st.integers() | st.lists(st.text())),
 )
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_names(name: str, characters: set[str], told: dict[str, Any], tmp_path: Path) -> None:
     """Of folders, of characters (lone surrogates among them), and in what is told of the text."""
     model = made(vocabulary=Vocabulary.of_characters(sorted(characters), (BOS,)), provenance=told)

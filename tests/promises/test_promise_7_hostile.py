@@ -79,7 +79,7 @@ def test_every_truncation(name: str, copy: Path) -> None:
 
 
 @given(data=st.data())
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_flipped_bits(data: st.DataObject, copy: Path) -> None:
     name = data.draw(st.sampled_from(FILES))
     content = bytearray((copy / name).read_bytes())
@@ -125,7 +125,7 @@ JSON = st.recursive(
 
 
 @given(data=st.data())
-@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_value_anywhere_in_the_json(data: st.DataObject, copy: Path) -> None:
     """One value of a file, at any depth, becomes another; large and negative sizes among them."""
     name = data.draw(st.sampled_from([name for name in FILES if name.endswith(".json")]))
@@ -153,7 +153,7 @@ def test_json_that_is_deep_or_none(name: str, content: bytes, copy: Path) -> Non
 
 
 @given(content=st.binary(max_size=400))
-@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_configuration_of_any_bytes(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_bytes(content)
@@ -169,7 +169,7 @@ SUFFIXES = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".gz", ".bz2", ".xz", ".c
 @given(
     content=st.binary(max_size=300), suffix=st.sampled_from(SUFFIXES), unit=st.sampled_from(["char", "byte"])
 )
-@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_corpus_of_any_bytes(content: bytes, suffix: str, unit: Any, tmp_path: Path) -> None:
     path = tmp_path / f"text{suffix}"
     path.write_bytes(content)

@@ -19,7 +19,7 @@ NAMES = ("<bos>", "<byte>")
 
 @given(known=EVERY.filter(bool), text=EVERY)
 @example(known="a", text="\ud800\udc00\0\r\n\u2028e\u0301\U0010ffff<bos><eos>")
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_encoded_and_decoded(known: str, text: str) -> None:
     characters = tuple(dict.fromkeys(known))
     vocabulary = Vocabulary.of_characters(characters, NAMES)

@@ -2,7 +2,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from charloom.errors import DataError, MissingExtraError
@@ -27,14 +27,12 @@ def index(known: list[str]) -> Passages:
     return Passages(text.encode("utf-8", "surrogatepass") for text in known)
 
 
-@settings(deadline=None)  # the first call may compile
 @given(st.one_of(st.tuples(FEW, FEW), st.tuples(MANY, MANY)))
 def test_lengths_are_those_of_the_definition(texts):
     text, known = texts
     assert index([known + "a"]).lengths(text).tolist() == brute_force(text, [known + "a"])
 
 
-@settings(deadline=None)
 @given(FEW, st.integers(0, 30), st.integers(2, 4))
 def test_looking_ahead_over_long_passages_changes_nothing(known, start, times):
     known = (known + "aaé") * times + "b" + known
@@ -50,7 +48,6 @@ def test_looking_ahead_over_long_passages_changes_nothing(known, start, times):
     ]
 
 
-@settings(deadline=None)
 @given(st.lists(FEW, min_size=1, max_size=4).filter(any), FEW)
 def test_no_passage_runs_from_one_document_into_the_next(known, text):
     assert index(known).lengths(text).tolist() == brute_force(text, known)

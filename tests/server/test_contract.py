@@ -43,7 +43,6 @@ def hold(server: Running, examples: int, *, derandomize: bool) -> None:
             @settings(
                 max_examples=examples,
                 derandomize=derandomize,
-                deadline=None,
                 database=None,
                 phases=[Phase.explicit, Phase.generate],
                 suppress_health_check=list(HealthCheck),

@@ -187,7 +187,7 @@ def test_a_wide_vocabulary_takes_wider_ids(tmp_path: Path) -> None:
     assert corpus.vocabulary.decode(corpus.train.ids) == text
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.text(st.characters(exclude_characters="\0"), min_size=20), st.booleans())
 def test_nothing_is_lost(text: str, exact: bool) -> None:
     """decode(encode(s)) == normalise(s), and == s with `normalize="none"`."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from charloom.errors import DataError, UsageError
@@ -40,7 +40,6 @@ def text(source: Source, **settings: str) -> str:
     return "".join(text_blocks(source, DataConfig(**settings)))  # type: ignore[arg-type]
 
 
-@settings(deadline=None)
 @given(st.lists(COMBINING))
 def test_blocks_compose_like_the_whole(blocks: list[str]) -> None:
     assert "".join(composed(iter(blocks))) == unicodedata.normalize("NFC", "".join(blocks))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from charloom.text.documents import guess, lines, paragraphs, places
@@ -15,14 +15,12 @@ from charloom.text.documents import guess, lines, paragraphs, places
 ROWS = st.lists(st.text(st.sampled_from("ab \t\n\n\r")))
 
 
-@settings(deadline=None)
 @given(ROWS)
 def test_blocks_of_any_size_give_the_same_lines(blocks: list[str]) -> None:
     expected = "".join(blocks).split("\n")
     assert list(lines(blocks)) == (expected if expected[-1] else expected[:-1])
 
 
-@settings(deadline=None)
 @given(ROWS)
 def test_blocks_of_any_size_give_the_same_paragraphs(blocks: list[str]) -> None:
     """The plain twin walks line by line."""

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from charloom.errors import DataError, MissingExtraError, UsageError
@@ -38,7 +38,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("tables")
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(CELL, CELL), min_size=1),
     st.sampled_from([*zip(["csv"] * 4, ",;|\t", strict=True), ("tsv", "\t")]),

@@ -7,7 +7,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from charloom.errors import DataError, ModelError
@@ -44,7 +44,6 @@ def test_the_lessons_ids() -> None:
     assert ids[-7:].tolist() == [3, 1, 28, 1, 27, 16, 6]
 
 
-@settings(deadline=None)
 @given(TEXTS, TEXTS)
 def test_every_string_comes_back(learned: str, text: str) -> None:
     for vocabulary in (Vocabulary.from_text(learned, (BOS, BYTE)), Vocabulary.of_bytes((BOS,))):
@@ -55,7 +54,6 @@ def test_every_string_comes_back(learned: str, text: str) -> None:
         assert ((rows >= 0) & (rows < len(vocabulary))).all()
 
 
-@settings(deadline=None)
 @given(TEXTS, TEXTS)
 def test_unknown_characters_are_their_utf8_bytes(learned: str, text: str) -> None:
     """The plain twin: one character at a time."""
@@ -70,7 +68,6 @@ def test_unknown_characters_are_their_utf8_bytes(learned: str, text: str) -> Non
     assert vocabulary.rows(expected).tolist() == [min(i, len(vocabulary.characters)) for i in expected]
 
 
-@settings(deadline=None)
 @given(TEXTS, TEXTS, st.randoms())
 def test_pieces_decode_like_the_whole(learned: str, text: str, random: object) -> None:
     for vocabulary in (Vocabulary.from_text(learned, (BYTE,)), Vocabulary.of_bytes()):
@@ -85,7 +82,6 @@ def test_pieces_decode_like_the_whole(learned: str, text: str, random: object) -
         assert "".join(pieces) == text
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 600), max_size=20), st.randoms())
 def test_few_ids_decode_as_many_do(ids: list[int], random: object) -> None:
     """The quick way for short pieces says what the plain one does: specials, bytes and halves among them."""
@@ -101,7 +97,6 @@ def test_few_ids_decode_as_many_do(ids: list[int], random: object) -> None:
         assert quick.flush() == plain.flush()
 
 
-@settings(deadline=None)
 @given(st.binary())
 def test_any_bytes_decode_in_any_pieces(data: bytes) -> None:
     vocabulary = Vocabulary.of_bytes()
@@ -170,7 +165,6 @@ def test_extended_keeps_every_id() -> None:
     assert Vocabulary.of_bytes().extended("é") == Vocabulary.of_bytes()
 
 
-@settings(deadline=None)
 @given(TEXTS, st.lists(st.sampled_from(SPECIALS), unique=True))
 def test_json_and_back(text: str, specials: list[str]) -> None:
     vocabularies = [Vocabulary.from_text("a" + text, specials).extended("\U0001f600")]

@@ -77,7 +77,7 @@ def read_back(corpus: Corpus, batches: list[Batch]) -> dict[str, tuple[list[int]
     return found | {decode(targets): (targets, condition) for targets, condition in rows}
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.integers(1, 60), min_size=2, max_size=40),
     st.booleans(),
