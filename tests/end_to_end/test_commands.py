@@ -139,16 +139,16 @@ def test_a_signal_ends_training_after_a_checkpoint_and_it_goes_on(tmp_path: Path
     verse = tmp_path / "verse.txt"
     verse.write_text("".join(f"a line of verse, number {n}\n" for n in range(300)), encoding="utf-8")
     arguments = ["train", "verse.txt", "--steps", "1000000", "--hidden", "8", "--json", "--out", "run"]
+    arguments += ["--set", "train.evaluate_steps=5"]
     with subprocess.Popen(
         [sys.executable, "-m", "charloom", *arguments],
         cwd=tmp_path, stdout=subprocess.PIPE, encoding="utf-8",
     ) as process:  # fmt: skip
         assert process.stdout is not None
-        first = json.loads(process.stdout.readline())
-        assert first["event"] == "start"
-        time.sleep(0.5)
+        told = [json.loads(process.stdout.readline()) for _ in range(3)]
+        assert [(event["event"], event["step"]) for event in told] == [("start", 0), ("eval", 0), ("eval", 5)]
         process.send_signal(signal.SIGINT)
-        told = [first, *events(process.stdout.read())]
+        told += events(process.stdout.read())
     assert process.returncode == 130
     assert [event["event"] for event in told[-2:]] == ["checkpoint", "done"]
     assert told[-1]["reason"] == "interrupted"
@@ -171,9 +171,8 @@ def test_a_signal_while_the_text_is_read_leaves_nothing(tmp_path: Path) -> None:
     ) as process:
         assert process.stderr is not None
         corpora = tmp_path / "cache" / "corpora"
-        for _ in range(500):
-            if corpora.is_dir() and any(corpora.glob("new-*")):
-                break
+        while not any(path.is_dir() for path in corpora.glob("spool-*")):
+            assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(signal.SIGTERM)
         told = process.stderr.read()

@@ -29,7 +29,7 @@ from charloom.text.vocabulary import Vocabulary
 from untrained import SPECIALS
 
 LETTERS = "etaoin shrdlu\n.,'ABCmwfgypbvkxjqz-0123456789é"
-PATIENCE = 60.0  # seconds: how long anything may take on a busy machine
+PATIENCE = 300.0  # seconds: how long anything may take on a busy machine
 FOR_EVER = 1_000_000_000  # characters: no text of a test comes to this end
 LONG = ("--set", f"serve.tokens={FOR_EVER}", "--set", "serve.stall_seconds=86400")  # `writers` read nothing
 
