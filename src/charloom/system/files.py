@@ -43,8 +43,8 @@ def locked(path: Path, timeout: float = 0, *, remove: bool = False) -> Iterator[
     """
     from filelock import FileLock
 
-    lock = FileLock(path, timeout=timeout, thread_local=False)
-    with lock:
+    os.stat(f"{path.parent}{os.sep}.")  # noqa: PTH116 - FileLock would make the folder; Path drops the dot
+    with FileLock(path, timeout=timeout, thread_local=False):
         try:
             yield
         finally:
