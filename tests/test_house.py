@@ -165,7 +165,7 @@ def loaded(code: str) -> set[str]:
     told = "import sys; print(*sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)"
     found = subprocess.run(
         [sys.executable, "-c", f"import atexit\natexit.register(lambda: exec({told!r}))\n{code}"],
-        capture_output=True, encoding="utf-8", check=False, timeout=60,
+        capture_output=True, encoding="utf-8", check=False, timeout=300,
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
     return set(found.stderr.split())

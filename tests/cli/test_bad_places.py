@@ -118,7 +118,7 @@ def test_a_download_that_is_not_whole_leaves_nothing(
     )
     environment = {**os.environ, "CHARLOOM_CACHE": str(tmp_path), "CHARLOOM_DATA": ""}
     found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, env=environment, encoding="utf-8", timeout=60
+        [sys.executable, "-c", code], capture_output=True, env=environment, encoding="utf-8", timeout=300
     )
     assert found.returncode == 1, found.stderr
     (line,) = found.stderr.splitlines()
@@ -139,7 +139,7 @@ def without_rights(folder: Path, *arguments: str) -> subprocess.CompletedProcess
         cwd=folder,
         preexec_fn=without_override,
         encoding="utf-8",
-        timeout=60,
+        timeout=300,
     )
 
 
@@ -170,7 +170,7 @@ def test_a_disk_that_is_full_keeps_what_was_there(folder: Path) -> None:
         cwd=folder,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000)),
         encoding="utf-8",
-        timeout=60,
+        timeout=300,
     )
     assert found.returncode == 1
     assert "cannot be written (File too large)" in found.stderr

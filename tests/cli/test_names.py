@@ -76,7 +76,7 @@ def test_printed_commands_can_be_pasted(quick, tmp_path: Path, trained: Path) ->
         shown += re.findall(r"charloom (?:sample|report|train --resume) .*", found.out)
     for typed in shown:
         words = subprocess.run(
-            ["bash", "-c", f"printf '%s\\0' {typed}"], capture_output=True, check=True, timeout=20
+            ["bash", "-c", f"printf '%s\\0' {typed}"], capture_output=True, check=True, timeout=300
         ).stdout.split(b"\0")[1:-1]
         found = quick(*map(os.fsdecode, words), *(["--length", "3"] if words[0] == b"sample" else []))
         assert found.code == 0, (typed, found.err)

@@ -94,7 +94,7 @@ def test_pipes_of_every_kind(folder: Path, plain: str) -> None:
     charloom = f"{sys.executable} -m charloom"
     train = "train <(cat a.txt.gz) --validation /dev/stdin --steps 2 --hidden 4 --documents line --out piped"
     for typed in (f"{charloom} score old <(gzip -dc a.txt.gz)", f"cat a.txt.gz | {charloom} {train}"):
-        found = subprocess.run(["bash", "-c", typed], cwd=folder, capture_output=True, timeout=100)
+        found = subprocess.run(["bash", "-c", typed], cwd=folder, capture_output=True, timeout=300)
         assert found.returncode == 0, found.stderr
         assert found.stdout.decode() == plain or "train <(" in typed
     evaluated = here("eval", "piped", folder=folder)

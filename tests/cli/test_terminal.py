@@ -108,7 +108,7 @@ def test_a_process_works_without_standard_streams(trained: Path, tmp_path: Path)
     for name, closed in ("open.txt", "</dev/null"), ("closed.txt", "<&- >&- 2>&-"):
         found = subprocess.run(
             ["sh", "-c", f'exec "$0" -m charloom {typed} --out {name} {closed}', sys.executable],
-            cwd=tmp_path, env=os.environ, timeout=120, capture_output=True,
+            cwd=tmp_path, env=os.environ, timeout=300, capture_output=True,
         )  # fmt: skip
         assert found.returncode == 0, found.stderr
     assert (tmp_path / "closed.txt").read_bytes() == (tmp_path / "open.txt").read_bytes() != b""

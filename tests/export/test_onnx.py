@@ -149,7 +149,7 @@ def test_the_example_writes(make_model: MakeModel, tmp_path: Path) -> None:
     onnx.write(model, out)
     command = [sys.executable, str(EXAMPLE), str(out), "abc é漢 "]  # 漢 is spelled as bytes
     found = subprocess.run(
-        command, capture_output=True, timeout=60, env={"PYTHONUTF8": "1"}, check=True
+        command, capture_output=True, timeout=300, env={"PYTHONUTF8": "1"}, check=True
     ).stdout.decode("utf-8")
     assert found.startswith("abc é漢 ")
     assert len(found) == len("abc é漢 ") + 300 + 1

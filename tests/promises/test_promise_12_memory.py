@@ -44,7 +44,7 @@ charloom.train(sys.argv[1], documents=sys.argv[2], out=sys.argv[3], steps=3, hid
 print(peak[0])
 """
 )
-ROOM = {"whole": 16, "line": 36}  # data inspect holds 32 bytes a document, of four million at most
+ROOM = 16  # MiB; data inspect holds 32 bytes a document, of four million at most
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
@@ -59,12 +59,17 @@ def peak(script: str, *arguments: object, cache: Path) -> int:
     return int(done.stdout.splitlines()[-1]) // 1024
 
 
-def write(path: Path, megabytes: int) -> Path:
-    text = PAGES.encode("utf-8")
+def write(path: Path, megabytes: int, line: int = 0) -> Path:
+    """Write a text of that size; `line` joins its lines to ones of so many characters."""
+    text = PAGES
+    if line:
+        joined = text.replace("\n", " ")
+        text = "".join(f"{joined[at : at + line]}\n" for at in range(0, len(joined), line))
+    block = text.encode("utf-8")
     with path.open("wb") as file:
         number = 0
         while file.tell() < megabytes * 10**6:
-            file.write(b"%d\n" % number + text)
+            file.write(b"%d\n" % number + block)
             number += 1
     return path
 
@@ -72,16 +77,16 @@ def write(path: Path, megabytes: int) -> Path:
 @pytest.mark.parametrize("documents", ["whole", "line"])
 def test_memory_does_not_grow_with_the_text(documents: str, tmp_path: Path) -> None:
     small, large = (
-        peak(PREPARE, write(tmp_path / f"{size}.txt", size), documents, cache=tmp_path / "cache")
+        peak(PREPARE, write(tmp_path / f"{size}.txt", size, line=400), documents, cache=tmp_path / "cache")
         for size in (4, 48)
     )
-    assert large < small + ROOM[documents]  # MiB, of 44 MB more
+    assert large < small + ROOM  # of 44 MB more
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("documents", ["whole", "line"])
 def test_a_gigabyte_trains_in_little(documents: str, tmp_path: Path) -> None:
-    text = write(tmp_path / "text.txt", 1000)
+    text = write(tmp_path / "text.txt", 1000, line=400)
     assert peak(TRAIN, text, documents, tmp_path / "run", cache=tmp_path / "cache") < 1024
 
 

@@ -48,7 +48,7 @@ def at_once(*commands: list[str]) -> list[tuple[int, str]]:
 def test_two_trainings_into_one_folder() -> None:
     """Both read the same text for the first time; one trains, the other is refused or comes before it."""
     Path("text.txt").write_text("Two at once\n" + PAGES[:6000], encoding="utf-8")
-    ended = at_once(TRAIN, TRAIN, TRAIN)
+    ended = at_once(TRAIN, TRAIN)
     assert 0 in [code for code, _ in ended], ended
     for code, output in ended:
         if code:

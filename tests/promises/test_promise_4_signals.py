@@ -261,12 +261,12 @@ def test_real_processes(tmp_path: Path) -> None:
     while b"char/s" not in seen:  # the bar of the live view
         seen += os.read(master, 10_000)
     os.close(master)
-    out, err = script.communicate(timeout=60)
+    out, err = script.communicate(timeout=300)
     assert (script.returncode, out.splitlines()[-1]) == (0, b"returned run")
     assert err.startswith(b"charloom: interrupted at step ")
     assert len(err.splitlines()) == 1
-    assert terminal.wait(timeout=60) == 129
-    out, err = pipe.communicate(timeout=60)
+    assert terminal.wait(timeout=300) == 129
+    out, err = pipe.communicate(timeout=300)
     assert out.splitlines()[-1] == b"141"
     assert len(out.splitlines()) == 13
     assert b"output closed at step " in err

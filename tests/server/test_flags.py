@@ -242,7 +242,7 @@ def test_config_and_set_and_environment(serve: Callable[..., Running], folder: P
 def test_without_the_extra_one_line_says_what_to_install(model: Path) -> None:
     code = "import sys; sys.modules['fastapi'] = None; from charloom.cli import main; main(['serve', {!r}])"
     found = subprocess.run(
-        [sys.executable, "-c", code.format(str(model))], capture_output=True, encoding="utf-8", timeout=60
+        [sys.executable, "-c", code.format(str(model))], capture_output=True, encoding="utf-8", timeout=300
     )
     told = "charloom: serving needs a library that is not installed; pip install 'charloom[serve]'\n"
     assert (found.returncode, found.stderr) == (1, told)

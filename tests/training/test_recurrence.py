@@ -194,7 +194,7 @@ def refused(name):
 
 def forked(work, *given):
     with multiprocessing.get_context("fork").Pool(1) as pool:
-        print(pool.apply_async(work, given).get(timeout=120), flush=True)
+        print(pool.apply_async(work, given).get(timeout=300), flush=True)
 
 
 def prime():
@@ -222,7 +222,7 @@ if __name__ == "__main__":
     forked(refused, "second")
     forked(train, "third", 1)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        print(pool.apply_async(train, ("fourth", 2)).get(timeout=120), flush=True)
+        print(pool.apply_async(train, ("fourth", 2)).get(timeout=300), flush=True)
 """
 
 
@@ -235,7 +235,7 @@ def test_forked_and_spawned_processes_sample_and_train_or_say_why_not(tmp_path) 
         cwd=tmp_path,
         capture_output=True,
         encoding="utf-8",
-        timeout=400,
+        timeout=900,
         check=True,
     )
     assert found.stdout.splitlines() == [

@@ -46,13 +46,14 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def open_context(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
     """A context a call; afterwards the test fails if any page asked for something outside, or complained."""
-    expect.set_options(timeout=20_000)  # the machine may be busy
+    expect.set_options(timeout=60_000)  # the machine may be busy
     contexts: list[BrowserContext] = []
     outside: list[str] = []
     complaints: list[str] = []
 
     def make(**options: Any) -> BrowserContext:
         context = browser.new_context(**{"locale": "en-GB", "offline": True, **options})
+        context.set_default_timeout(60_000)
         context.on(
             "request",
             lambda request: (

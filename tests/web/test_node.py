@@ -42,7 +42,7 @@ def node(engine: Path, script: str, *, cwd: Path) -> Any:
         f"{TRY}console.log(JSON.stringify(await ({script})));",
     ]
     found = subprocess.run(
-        [*command, engine.as_uri()], cwd=cwd, capture_output=True, encoding="utf-8", timeout=60, check=False
+        [*command, engine.as_uri()], cwd=cwd, capture_output=True, encoding="utf-8", timeout=300, check=False
     )
     assert found.returncode == 0, found.stderr
     return json.loads(found.stdout)

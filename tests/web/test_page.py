@@ -117,8 +117,8 @@ def test_work_that_nobody_waits_for_is_abandoned(open_page: Open, make_folder: M
     text.press("Control+End")
     page.keyboard.type("the")  # read on, not from the start
     share = float(bar.get_attribute("value") or 0)
-    page.wait_for_timeout(500)
-    assert float(bar.get_attribute("value") or 0) > share
+    onward = "([bar, share]) => { if (bar.value < share) throw Error('read anew'); return bar.value > share }"
+    page.wait_for_function(onward, arg=[bar.element_handle(), share])
     page.keyboard.press("Control+a")
     page.keyboard.type("a")
     assert write(page) == written(3, "a", condition="even")
