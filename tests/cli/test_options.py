@@ -182,6 +182,10 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
     },
     "data list": {"--json": Effect("data list", "data list --json")},
     "data fetch": {"--json": Effect("data fetch python-docs", "data fetch python-docs --json")},
+    "data cache": {
+        "--clear": Effect("data cache", "data cache --clear"),
+        "--json": Effect("data cache", "data cache --json"),
+    },
     "data inspect": {
         "--documents": Effect("data inspect text.txt", "data inspect text.txt --documents line"),
         "--unit": Effect("data inspect latin.txt --encoding latin-1", "data inspect latin.txt --unit byte"),

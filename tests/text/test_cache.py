@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import stat
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from charloom.text import cache
 from charloom.text.config import Progress
 from charloom.text.corpus import FORMAT, KEYS, DataConfig, prepare
 from charloom.text.vocabulary import Vocabulary
+from typed import here
 
 ALL = DataConfig(fractions=(100, 0, 0))
 
@@ -116,3 +118,64 @@ def test_the_entry_says_what_it_is(tmp_path: Path) -> None:
     assert json.loads((corpus.folder / "meta.json").read_text(encoding="utf-8")) == meta
     assert Vocabulary.from_json(meta["vocabulary"]) == corpus.vocabulary
     assert stat.S_ISDIR(corpus.folder.stat().st_mode)
+
+
+def test_texts_that_are_used_stay_and_the_longest_unused_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHARLOOM_CACHE", str(tmp_path / "cache"))
+    corpora = [prepare([written(tmp_path, f"{letter}b" * 500)], ALL) for letter in "axyz"]
+    folders = [corpus.folder for corpus in corpora]
+    root = folders[0].parent
+
+    def age(hours: float, *indices: int) -> None:
+        for index in indices:
+            os.utime(folders[index] / "meta.json", (time.time() - 3600 * hours - index,) * 2)
+
+    assert {entry.path for entry in cache.entries(root)} == set(folders)
+    assert not any(entry.remove() for entry in cache.entries(root))
+    part = corpora[0].train
+    corpora.clear()  # the part of the first is still somebody's
+    monkeypatch.setattr(cache, "limit", lambda root: 1)
+    age(1, 0, 1, 2, 3)
+    cache.trim(root)
+    assert all(folder.exists() for folder in folders)  # used today
+    age(100, 0, 2, 3)
+    with monkeypatch.context() as patched:
+        total = sum(entry.bytes for entry in cache.entries(root))
+        patched.setattr(cache, "limit", lambda root: total - 1)
+        cache.trim(root)
+    assert [folder.exists() for folder in folders] == [True, True, True, False]
+    cache.trim(root)
+    assert [folder.exists() for folder in folders] == [True, True, False, False]
+    assert part.text() == "ab" * 500
+    del part
+    assert prepare([written(tmp_path, "zb" * 500)], ALL).train.text() == "zb" * 500
+    assert not folders[0].exists()  # the new one set it off
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks, and keeps open files")
+def test_a_text_in_use_by_another_process_is_not_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHARLOOM_CACHE", str(tmp_path / "cache"))
+    book = written(tmp_path, "ab" * 500)
+    script = f"""
+from charloom.text.corpus import prepare
+corpus = prepare([{str(book)!r}])
+print(corpus.folder, flush=True)
+input()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        folder = Path(process.stdout.readline().strip())
+        found = here("data", "cache")
+        assert (found.code, "1 text, " in found.out) == (0, True)
+        assert here("data", "cache", "--clear").out == "0 removed, 1 text in use kept\n"
+        assert folder.exists()
+        process.stdin.write("\n")
+    assert json.loads(here("data", "cache", "--clear", "--json").out)["removed"] == 1
+    assert list((tmp_path / "cache" / "corpora").iterdir()) == []

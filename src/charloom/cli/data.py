@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from charloom.text.inspection import Inspection
 
 SHOWN = 5  # lines of the text's beginning
+SKIPPED = 20  # files left out that are named; --json names all
 
 
 @click.group(name="data", cls=Suggesting, short_help="Texts that go by name, and what a text is like.")
@@ -102,6 +103,33 @@ def inspect(corpus: tuple[str, ...], as_json: bool, **flags: Any) -> None:
         click.echo(f"{label:<12}{text}")
 
 
+@command.command(name="cache", short_help="What encoded texts take on the disk.")
+@click.option("--clear", is_flag=True, help="Remove all but those in use.")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+def cache_command(clear: bool, as_json: bool) -> None:
+    """Show where encoded texts are cached, and how much they take.
+
+    A text that has been removed is encoded anew when it is used again. The longest unused go by themselves
+    when all together take more than the limit. CHARLOOM_CACHE names another folder.
+    """
+    from charloom.text import cache
+
+    root = cache.folder("corpora")
+    found = cache.entries(root)
+    removed = [entry for entry in found if clear and entry.remove()]
+    size = sum(entry.bytes for entry in found) - sum(entry.bytes for entry in removed)
+    told = {"path": str(root), "texts": len(found) - len(removed), "bytes": size, "limit": cache.limit(root)}
+    told |= {"removed": len(removed)} if clear else {}
+    if as_json:
+        click.echo(json.dumps(told))
+        return
+    texts = "1 text" if told["texts"] == 1 else f"{told['texts']:,} texts"
+    if clear:
+        click.echo(f"{len(removed):,} removed" + (f", {texts} in use kept" if told["texts"] else ""))
+    else:
+        click.echo(f"{root}: {texts}, {size / 1e6:,.1f} MB of at most {cache.limit(root) / 1e9:,.0f} GB")
+
+
 def _entry(entry: Entry) -> dict[str, Any]:
     from charloom.text import catalog
 
@@ -136,6 +164,7 @@ def _record(found: Inspection) -> dict[str, Any]:
         "blank_ends": found.corpus.provenance.get("blank_ends", 0),
         "parts": dict(found.parts),
         "first": found.first,
+        "skipped": [{"file": file, "reason": reason} for file, reason in found.corpus.skipped],
         "conditions": {each.name: each.to_json() for each in found.corpus.conditions},
         "longest_source": found.corpus.provenance.get("longest_source", 0),
     }
@@ -152,6 +181,10 @@ def _described(found: Inspection) -> list[tuple[str, str]]:
     ]
     if found.unseen:
         lines.append(("", f"{found.unseen:,} of them are not in the training part, and are spelled in bytes"))
+    skipped = found.corpus.skipped
+    named = [f"{file}: {reason}" for file, reason in skipped[:SKIPPED]]
+    named += [f"and {len(skipped) - SKIPPED:,} more"] if len(skipped) > SKIPPED else []
+    lines += [("left out" if not number else "", text) for number, text in enumerate(named)]
     lines.append(("documents", CUTS[found.mode] + (f" ({found.reason})" if found.reason else "")))
     if found.mode != "whole":
         shares = ", ".join(f"{length:,} at {percent} %" for percent, length in found.lengths.items())

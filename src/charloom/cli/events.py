@@ -116,7 +116,9 @@ def described(event: api.Prepared) -> list[tuple[str, str]]:
         lines.append(("", f"read as {CUTS[corpus.documents]} ({corpus.guess}); else say --documents"))
     for found in corpus.provenance["corpora"]:
         if skipped := found.get("skipped"):
-            lines.append(("", f"{skipped:,} files of {found['name']} are no text and were left out"))
+            lines.append(
+                ("", f"{skipped:,} files of {found['name']} left out; charloom data inspect says why")
+            )
     lines += [("", text) for text in [*of_table(corpus), *blanks(corpus)]]
     given = list(map(told_of, model.conditions))
     given += ["a source for each text"] if corpus.vocabulary.sep is not None else []

@@ -59,6 +59,7 @@ class Corpus:
     (each file a document) or "row" (of a table); `guess` the reason if that was guessed, else "".
     `conditions` are what the documents depend on: what of it the training part has. `provenance` is
     JSON: names, hashes, licences, characters, the columns of a text that has several, how it was split.
+    `skipped` names the files of folders that were left out, each with the reason.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Corpus:
     conditions: tuple[Condition, ...]
     provenance: Mapping[str, Any]
     folder: Path
+    skipped: tuple[tuple[str, str], ...] = ()
 
     @property
     def shown(self) -> Part:
@@ -86,6 +88,7 @@ def prepare(
     vocabulary: Vocabulary | None = None,
     grows: bool = False,
     conditions: Sequence[Condition] = (),
+    without: Mapping[Path, str] | None = None,
     stdin: BinaryIO | None = None,
     progress: Report = lambda _: None,
 ) -> Corpus:
@@ -95,6 +98,7 @@ def prepare(
     Without `specials` the vocabulary has no specials, and holds the characters of all parts. With
     `vocabulary`, that of a model, the ids are that model's; where it `grows`, what it lacks is appended.
     With `conditions`, a model's, the labels' numbers are its, and labels that it does not know are unknown.
+    Files in `without` are left out of their folders, each for a reason.
 
     Raises DataError for a text that cannot be read as asked, DownloadError, MissingExtraError.
     """
@@ -112,6 +116,7 @@ def prepare(
                 vocabulary,
                 grows,
                 {each.name: each.values for each in conditions},
+                without or {},
                 stdin,
                 progress,
                 root,
@@ -131,16 +136,16 @@ def _prepare(
     vocabulary: Vocabulary | None,
     grows: bool,
     labels: Mapping[str, Sequence[str]],
+    without: Mapping[Path, str],
     stdin: BinaryIO | None,
     progress: Report,
     root: Path,
     spool: Path,
 ) -> Corpus:
-    collections = [collect(c, stdin=stdin, spool=spool, progress=progress) for c in corpora]
-    held_out = [
-        collect(c, stdin=stdin, spool=spool, progress=progress)
-        for c in ([data.validation] if data.validation else [])
-    ]
+    collections, held_out = (
+        [collect(c, stdin=stdin, spool=spool, progress=progress).without(without) for c in group]
+        for group in (corpora, [data.validation] if data.validation else [])
+    )
     total = sum(collection.size() for collection in collections + held_out)
     hashes, done = [], 0
     for collection in collections + held_out:
@@ -151,6 +156,7 @@ def _prepare(
         collections + held_out, hashes + beside, len(held_out), data, specials, vocabulary, grows, labels
     )
     folder = root / key
+    hold = cache.Hold(folder)
     meta = _valid(folder)
     if meta is None:
         with _entry(root, key, progress) as entry:
@@ -165,8 +171,10 @@ def _prepare(
                 meta = _write_entry(entry, reading, vocabulary, progress)
                 shutil.rmtree(folder, ignore_errors=True)  # a damaged one
                 entry.replace(folder)
+        cache.trim(root)
+        hold = cache.Hold(folder)
     named = [_provenance(c, sha) for c, sha in zip(collections + held_out, hashes, strict=True)]
-    return _open(folder, meta, data, collections, named)
+    return _open(folder, meta, data, collections, named, hold)
 
 
 def _beside(collection: Collection, data: DataConfig) -> list[Path]:
@@ -348,10 +356,12 @@ def _open(
     data: DataConfig,
     collections: list[Collection],
     named: list[dict[str, Any]],
+    hold: cache.Hold,
 ) -> Corpus:
     vocabulary = Vocabulary.from_json(meta["vocabulary"])
     conditions = tuple(Condition.from_json(*item) for item in meta["conditions"].items())
     parts = {name: open_part(folder, name, meta["parts"][name], vocabulary, conditions) for name in PARTS}
+    hold.until_gone(*parts.values())
     blank = blank_ends(parts["train"].blocks())
     more = f"-and-{len(collections) - 1}-more" if len(collections) > 1 else ""
     split = {
@@ -381,5 +391,6 @@ def _open(
             "python": sys.version.split()[0],
         },
         folder=folder,
+        skipped=tuple(each for collection in collections for each in collection.skipped),
         **parts,
     )

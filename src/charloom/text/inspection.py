@@ -11,9 +11,14 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from charloom.errors import DataError
 from charloom.text.config import DataConfig, Progress, Report
 from charloom.text.corpus import Corpus, prepare
+from charloom.text.decoding import text_blocks
 from charloom.text.documents import Mode, places
+from charloom.text.reading import columns_of
+from charloom.text.sources import collect, is_stream
+from charloom.text.tables import rows as rows_of
 from charloom.text.vocabulary import FirstAppearances
 
 Hashes = npt.NDArray[np.float64]
@@ -57,8 +62,16 @@ def inspect(
     stdin: BinaryIO | None = None,
     progress: Report = lambda _: None,
 ) -> Inspection:
-    """Encode a text as training would, and count. Raises what `prepare` raises."""
-    corpus = prepare(corpora, data, stdin=stdin, progress=progress)
+    """Encode a text as training would, and count; files among several that cannot be read are left out.
+
+    Raises what `prepare` raises.
+    """
+    try:
+        corpus = prepare(corpora, data, stdin=stdin, progress=progress)
+    except DataError:
+        if not (odd := _odd(corpora, data or DataConfig(), progress)):
+            raise
+        corpus = prepare(corpora, data, without=odd, stdin=stdin, progress=progress)
     parts = {"train": corpus.train, "validation": corpus.validation, "test": corpus.test}
     seen = FirstAppearances()
     of_training = 0
@@ -104,6 +117,28 @@ def inspect(
         parts={name: part.characters for name, part in parts.items()},
         first=next(iter(corpus.train.blocks()))[:FIRST],
     )
+
+
+def _odd(corpora: Sequence[str | Path], data: DataConfig, progress: Report) -> dict[Path, str]:
+    """The files that cannot be read as asked, and why, where others can."""
+    odd: dict[Path, str] = {}
+    if any(map(is_stream, corpora)):  # they cannot be read again
+        return odd
+    count = 0
+    for corpus in corpora:
+        collection = collect(corpus, stdin=None, spool=Path(), progress=progress)
+        count += len(collection.sources)
+        for source in collection.sources:
+            try:
+                rows = source.kind != "text"
+                read = (
+                    rows_of(source, columns_of(collection, data), data) if rows else text_blocks(source, data)
+                )
+                for _ in read:
+                    pass
+            except DataError as error:
+                odd[source.path] = str(error).removeprefix(f"{source.label}: ")
+    return odd if len(odd) < count else {}
 
 
 class _Sample:

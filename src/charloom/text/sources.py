@@ -12,7 +12,7 @@ import lzma
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -156,6 +156,12 @@ class Collection:
     sources: tuple[Source, ...]
     skipped: tuple[tuple[str, str], ...] = ()
     entry: catalog.Entry | None = field(default=None)
+
+    def without(self, odd: Mapping[Path, str]) -> Collection:
+        """The same without these files, each left out for a reason."""
+        left_out = [(source.label, odd[source.path]) for source in self.sources if source.path in odd]
+        rest = tuple(source for source in self.sources if source.path not in odd)
+        return replace(self, sources=rest, skipped=(*self.skipped, *left_out))
 
     def size(self) -> int:
         """Bytes on disk."""
@@ -310,7 +316,10 @@ def _hidden(path: PurePath) -> bool:
 
 def _no_text(source: Source) -> str:
     """Why a file of a folder is left out, judged by its first bytes; "" for one that is to be read."""
-    head = next(source.blocks(2**13), b"")
+    try:
+        head = next(source.blocks(2**13), b"")
+    except DataError:  # who reads it on says so, and with which of the others
+        return ""
     if not head:
         return "is empty"
     if found := format_of(head):
