@@ -25,6 +25,7 @@ from charloom.model.folder import to_json
 from charloom.runtime.passages import Passages
 from charloom.settings import Settings
 from charloom.system.files import replace_file
+from charloom.text.sources import is_stream
 from charloom.training.events import Finished
 
 RESULT = "result.json"
@@ -112,6 +113,8 @@ def compare(
     """
     if not shapes or not seeds:
         raise UsageError("there is nothing to compare; give --cells, --layers, --hidden and --seeds")
+    if stream := next(filter(is_stream, settings.corpus), None):
+        raise UsageError(f"{stream}: can be read but once, and every network reads it; give a file")
     _same_plan(folder, settings)
     for seed, shape in product(seeds, shapes):  # every network once, before any a second time
         name = f"{shape.cell}-{shape.layers}x{shape.hidden}-seed{seed}"

@@ -204,6 +204,10 @@ def test_utf8_and_another_encoding(tmp_path: Path) -> None:
     data = DataConfig(encoding="utf-8,cp1252")
     for written in (PROSE.encode(), PROSE.encode("cp1252"), (PROSE + "\n").encode("utf-16")):
         assert "".join(text_blocks(source(tmp_path, written), data)).rstrip("\n") == PROSE
+    long = "漢字" * 400_000 + "."
+    assert text(source(tmp_path, long.encode()), encoding="utf-8,cp1252") == long
+    odd = "x" + "漢字" * 400_000
+    assert text(source(tmp_path, odd.encode("gb18030")), encoding="utf-8,gb18030") == odd
     kanji = b"\x1b$B4A;z\x1b(B\n"
     assert text(source(tmp_path, kanji), encoding="utf-8,iso2022_jp") == "漢字\n"
     assert text(source(tmp_path, PROSE.encode("utf-16-le")), encoding="utf-8,utf-16-le") == PROSE
@@ -223,6 +227,11 @@ def test_with_a_warning_reading_goes_on(tmp_path: Path) -> None:
     (message,) = told
     assert message.startswith("book.txt: UTF-8 except for byte 0x92 at line 3; fix the line, or")
     assert message.endswith("; U+FFFD stands for such bytes")
+    told.clear()
+    assert list(text_lines(source(tmp_path, "\ufffd漢字".encode() * 99999), DataConfig(), told.append)) == [
+        "\ufffd漢字" * 99999
+    ]
+    assert told == []  # the text has them itself
     with pytest.raises(DataError, match="a PNG image"):
         list(text_lines(source(tmp_path, b"\x89PNG\r\n\x1a\n\0"), DataConfig(), told.append))
 

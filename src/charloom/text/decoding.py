@@ -25,7 +25,8 @@ from charloom.text.sources import Source
 BYTES = "latin-1"  # the encoding that carries bytes as characters
 SAMPLE = 2**15  # bytes that the guess of an encoding looks at
 COUNTED = 64  # blocks after a byte that is not UTF-8 in which others are counted
-HELD = 2**20  # bytes without a line end or a space that are held back at most
+CONTINUATION = bytes(range(0x80, 0xC0))  # bytes of UTF-8 that a block may begin with
+HELD = 2**20  # bytes without a place to cut that are held back at most
 Warn = Callable[[str], None]
 
 
@@ -153,23 +154,33 @@ class _Utf8Or(codecs.IncrementalDecoder):
 
     def __init__(self, other: str, errors: str) -> None:
         super().__init__(errors)
-        self._other, self._held = other, b""
+        self._held = b""
+        self._other = codecs.getincrementaldecoder(other)(errors)
         self._strays = f"charloom.stray-{errors}-{other}"
         codecs.register_error(self._strays, partial(_stray, other, errors))
 
     def decode(self, data: bytes, final: bool = False) -> str:  # type: ignore[override]
         data = self._held + data
-        stop = max(data.rfind(b"\n"), data.rfind(b" ")) + 1  # these are never a part of a longer character
-        if final or (not stop and len(data) > HELD):
-            stop = len(data)
+        stop = len(data) if final else _last(data) + 1
+        if not stop and len(data) > HELD:
+            utf8 = codecs.getincrementaldecoder("utf-8")("ignore")
+            utf8.decode(data)
+            stop = len(data) - len(utf8.getstate()[0])
         piece, self._held = data[:stop], data[stop:]
         try:
             good, bad = utf8_counts(piece)
             if good and good >= bad:
                 return piece.decode("utf-8", self._strays)
-            return piece.decode(self._other, self.errors)
+            return self._other.decode(piece, final)
         except UnicodeDecodeError as error:
-            raise UnicodeDecodeError(error.encoding, data, error.start, error.end, error.reason) from error
+            before = len(error.object) - len(piece)  # what the other one had held back
+            ends = max(0, error.start - before), max(1, error.end - before)
+            raise UnicodeDecodeError(error.encoding, data, *ends, error.reason) from error
+
+
+def _last(data: bytes) -> int:
+    """The place of the last byte that is never a part of a longer character, in any encoding like ASCII."""
+    return max(data.rfind(byte) for byte in b"\n ,.")
 
 
 def _stray(other: str, errors: str, error: UnicodeError) -> tuple[str, int]:
@@ -197,7 +208,7 @@ def _misread(
         if block and known and known >= bad:
             return _stray_bytes(source, place, found, (start, end), bad)
     before = place.tail[: len(place.tail) - held] + found[:start]
-    begin = max(before.rfind(b"\n"), before.rfind(b" ")) + 1  # no character is cut there
+    begin = _last(before) + 1
     sample = (before[begin if len(before) - begin < SAMPLE else len(before) :] + after)[:SAMPLE]
     likely = likely_encoding(sample) or likely_encoding(sample[1:])
     if not block and (known or not likely or end - start > 1):
@@ -242,7 +253,7 @@ def _binary(source: Source, block: bytes, read: int) -> DataError:
 def _warned(warn: Warn, source: Source, encoding: str, place: _Place, block: bytes) -> bool:
     """Warn of the first bytes of a block that do not fit the encoding; whether there were any."""
     try:
-        _decoder(encoding, "strict").decode(block, final=True)
+        _decoder(encoding, "strict").decode(block.lstrip(CONTINUATION))
     except UnicodeError as error:
         warn(f"{_misread(source, encoding, place, block, error, iter(()))}; U+FFFD stands for such bytes")
         return True

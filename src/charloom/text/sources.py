@@ -55,11 +55,11 @@ class Source:
     def packed(self) -> str:
         """The suffix of its compression, by its name or else by how it begins; "" where it has none."""
         suffix = PurePath(self.label).suffix.lower()
-        try:
-            with self.path.open("rb") as file:
-                return suffix if suffix in PACKED else packing(file.read(HEAD))
-        except OSError:  # who reads it says so
-            return suffix if suffix in PACKED else ""
+        if suffix in PACKED:
+            return suffix
+        with contextlib.suppress(OSError), self.path.open("rb") as file:  # who reads it says so
+            return packing(file.read(HEAD))
+        return ""
 
     @property
     def kind(self) -> Kind:
