@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# A process for each core; the tests of a file share their fixtures.
+PARALLEL := -n auto --dist loadfile
 
 .PHONY: help demo test check test-slow test-random test-lowest test-processors bench docs clean
 
@@ -21,7 +23,7 @@ demo: $(READY)  ## train on the embedded default for one minute, then write
 	$(BIN)/python -m charloom sample --temperature 0.3,0.8,1.0,1.3,1.8 --length 200 --prompt "The "
 
 test: check  ## lint, types and the fast tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 check: $(READY)  ## lint and types
 	$(BIN)/ruff check
@@ -32,7 +34,7 @@ test-slow: $(READY)  ## the long tests
 	$(BIN)/python -m pytest -m slow
 
 test-random: $(READY)  ## the fast tests three times, in random order (the seed is printed)
-	for i in 1 2 3; do $(BIN)/python -m pytest -p randomly || exit 1; done
+	for i in 1 2 3; do $(BIN)/python -m pytest $(PARALLEL) -p randomly || exit 1; done
 
 test-lowest:  ## the fast tests with every direct dependency at its lowest version
 	$(PYTHON) -m venv .venv-lowest
@@ -40,7 +42,7 @@ test-lowest:  ## the fast tests with every direct dependency at its lowest versi
 	$(PYTHON) .github/lowest.py > .venv-lowest/constraints.txt
 	.venv-lowest/bin/python -m pip install --quiet --constraint .venv-lowest/constraints.txt \
 		--editable '.[all]' --group dev --group docs
-	.venv-lowest/bin/python -m pytest
+	.venv-lowest/bin/python -m pytest $(PARALLEL)
 
 test-processors: $(READY)  ## the runtime's tests on an emulated Haswell and ARM64
 	$(BIN)/python tests/processors.py
