@@ -101,12 +101,13 @@ def publish(drafted: Path, out: Path | None, name: str, *, overwrite: bool = Fal
         elif drafted.parent == out:
             _move_content(drafted, run := out)
             drafted.rmdir()
+            flush(out)
         else:
             run = out
             lock = held(out) if MOVABLE and overwrite and out.exists() else contextlib.nullcontext()
             with lock:
                 _replace(drafted, out, overwrite)
-        flush(out if out and drafted.parent == out else run.parent)
+        flush(run.parent)
     except OSError as error:
         raise _unmakeable(out or RUNS, error) from error
     return run
