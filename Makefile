@@ -30,7 +30,7 @@ check: $(READY)  ## lint and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-test-slow: $(READY)  ## the long tests
+test-slow: $(READY)  ## the long tests (about half an hour on two cores)
 	$(BIN)/python -m pytest -m slow
 
 test-random: $(READY)  ## the fast tests three times, in random order (the seed is printed)
