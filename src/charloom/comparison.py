@@ -8,6 +8,7 @@ so a cluster's job array needs no more than the same command in every job. A fin
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from charloom import api
 from charloom.character_model import beginning
-from charloom.errors import MissingExtraError, RunError, UsageError, unwritable
+from charloom.errors import CharloomError, MissingExtraError, RunError, UsageError, unwritable
 from charloom.insight.novelty import copied
 from charloom.model.folder import to_json
 from charloom.runtime.passages import Passages
@@ -115,7 +116,27 @@ def compare(
         raise UsageError("there is nothing to compare; give --cells, --layers, --hidden and --seeds")
     if stream := next(filter(is_stream, settings.corpus), None):
         raise UsageError(f"{stream}: can be read but once, and every network reads it; give a file")
+    for shape in shapes:  # a wrong value is an error before anything is written
+        for section in ("data", "model", "train"):
+            _of(settings, shape, seeds[0]).build(section)
+    new = not folder.exists()
     _same_plan(folder, settings)
+    try:
+        yield from _compare(settings, shapes, seeds, folder, stop, progress)
+    except CharloomError:
+        if new and not any(path.is_dir() for path in folder.iterdir()):  # such as a text that is not there
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _compare(
+    settings: Settings,
+    shapes: Sequence[Shape],
+    seeds: Sequence[int],
+    folder: Path,
+    stop: Callable[[], str],
+    progress: Callable[[Any], None],
+) -> Iterator[Any]:
     for seed, shape in product(seeds, shapes):  # every network once, before any a second time
         name = f"{shape.cell}-{shape.layers}x{shape.hidden}-seed{seed}"
         try:
@@ -186,6 +207,13 @@ def draw(table: Sequence[Row], path: Path) -> None:
         raise RunError(unwritable(path, error)) from error
 
 
+def _of(settings: Settings, shape: Shape, seed: int) -> Settings:
+    given = {section: dict(values) for section, values in settings.given.items()}
+    given.setdefault("model", {}).update(asdict(shape))
+    given.setdefault("train", {})["seed"] = seed
+    return replace(settings, given=given)
+
+
 def _train(
     settings: Settings,
     shape: Shape,
@@ -195,12 +223,9 @@ def _train(
     progress: Callable[[Any], None],
 ) -> Generator[Any, None, Result | None]:
     """One run, its events passed on; None where `stop` ended it."""
-    given = {section: dict(values) for section, values in settings.given.items()}
-    given.setdefault("model", {}).update(asdict(shape))
-    given.setdefault("train", {})["seed"] = seed
     prepared, finished = None, None
     for event in api.training(
-        replace(settings, given=given), out=run, overwrite=True, stop=stop, progress=progress
+        _of(settings, shape, seed), out=run, overwrite=True, stop=stop, progress=progress
     ):
         yield event
         prepared = event if isinstance(event, api.Prepared) else prepared

@@ -26,6 +26,7 @@ MENDS = {  # by the names of the errors: not every system has all
     **dict.fromkeys(("EACCES", "EPERM", "EROFS"), "choose a folder that you may write to"),
     "ENOENT": "make the folder {folder} first",
     "EISDIR": "a folder has this name, so choose another",
+    "EEXIST": "a file has this name, so choose another",
     "ENOTDIR": "{folder} is no folder, so choose another",
 }
 

@@ -195,7 +195,8 @@ def whole_text(path: Path, model: Model, file: Path, stdin: BinaryIO | None = No
     """A whole file (a prompt, say), read as the model's own text was. Raises UsageError."""
     data = _data(path, model)
     if not (is_stream(file) or file.is_file()):
-        raise UsageError(f"{file}: there is no such file; give a text")
+        what = "is a folder" if file.is_dir() else "there is no such file"
+        raise UsageError(f"{file}: {what}; give a text file")
     with corpus_room.spooled() as spool:
         try:
             (source,) = collect(file, stdin=stdin, spool=spool, progress=lambda _: None).sources

@@ -87,7 +87,7 @@ CASES = [
     Case(
         "an array file that is none",
         "sample image --condition-array text.txt",
-        "text.txt: is no .npy of numbers (…); save it with numpy.save",
+        "text.txt: is not a .npy file of numbers; save it with numpy.save",
         2,
     ),
     Case(

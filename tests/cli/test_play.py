@@ -147,3 +147,28 @@ def test_charloom_alone_asks_trains_and_plays(tmp_path: Path) -> None:
     os.close(ours)
     (story,) = tmp_path.glob("runs/*/play.txt")
     assert story.read_text("utf-8") == "The dog"
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        ("/run 99999999999999999999", "length is 99999999999999999999; it takes a whole number"),
+        ("/run -5", "length is -5; it takes a whole number"),
+        ("/run \N{SUPERSCRIPT TWO}", "is not a number of characters; try /run 300"),
+        ("/temperature", "temperature '' is not a number; try /temperature 0.8"),
+    ],
+)
+def test_a_wrong_command_is_explained_and_writes_nothing(model: Path, typed: str, says: str) -> None:
+    assert says in play(model, f"{typed}\n/quit\n")
+    assert not (model / "play.txt").exists()
+
+
+def test_odd_digits_and_bytes_are_text(model: Path) -> None:
+    done = here("play", model, input="\N{SUPERSCRIPT TWO}\n".encode() + b"caf\xe9\n/quit\n")
+    assert done.code == 0, done.err
+    assert kept(model) == "\N{SUPERSCRIPT TWO}caf\N{REPLACEMENT CHARACTER}"
+
+
+def test_the_last_seed_is_followed_by_the_first(model: Path) -> None:
+    play(model, "The cat\n/run 5\n/quit\n", "--seed", str(2**32 - 1))
+    assert len(kept(model)) == len("The cat") + 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -31,6 +32,7 @@ COMMANDS = (
     "info",
 )
 LENIENT = "backslashreplace"  # a lone surrogate is shown, and never ends the program
+HINTS = {"ENOSPC": "; make room", "EACCES": "; look at its permissions"}
 BROKEN_PIPE = 141  # what a shell shows for a program that SIGPIPE ended
 
 EXAMPLES = """\b
@@ -99,7 +101,7 @@ def main(arguments: list[str] | None = None) -> None:
         from charloom.server import allocator
 
         allocator.begin_plainly()
-    for stream, errors in ((sys.stdin, "strict"), (sys.stdout, LENIENT), (sys.stderr, LENIENT)):
+    for stream, errors in ((sys.stdin, "surrogateescape"), (sys.stdout, LENIENT), (sys.stderr, LENIENT)):
         if hasattr(stream, "reconfigure"):  # a notebook's streams have no encoding to set
             stream.reconfigure(encoding="utf-8", errors=errors)
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -133,7 +135,8 @@ def _told(error: BaseException, arguments: list[str]) -> int:
         case KeyboardInterrupt() | click.Abort():
             return _told(Interrupted(), arguments)
         case OSError():
-            return _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
+            hint = HINTS.get(errno.errorcode.get(error.errno or 0, ""), "")
+            return _fail(f"{error.filename or 'output'}: {error.strerror or error}{hint}", 1)
         case MemoryError():
             return _fail("there is not enough memory for this; try a smaller --hidden", 1)
     what = f"{type(error).__name__}: {error}"

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from charloom.cli.options import COUNT, NAME
+from charloom.cli.options import ABOVE_ZERO, COUNT, NAME
 
 if TYPE_CHECKING:
     from charloom.comparison import Row
 
 DEFAULT_MINUTES = 2.0  # a network: enough to tell small ones apart, and a dozen take less than half an hour
+
+VARIED = {
+    "model.cell": "--cells",
+    "model.layers": "--layers",
+    "model.hidden": "--hidden",
+    "train.seed": "--seeds",
+}
 
 
 @click.command(short_help="Train several networks under one budget, side by side.")
@@ -20,8 +27,8 @@ DEFAULT_MINUTES = 2.0  # a network: enough to tell small ones apart, and a dozen
 @click.option("--layers", metavar="N,…", default="1", help="Recurrent layers.  [default: 1]")
 @click.option("--hidden", metavar="N,…", default="128,256", help="Hidden sizes.  [default: 128,256]")
 @click.option("--seeds", type=COUNT, metavar="N", default=1, help="Runs of each network.  [default: 1]")
-@click.option("--minutes", type=float, metavar="M", help="Train each for so many minutes.  [default: 2]")
-@click.option("--steps", type=int, metavar="N", help="Train each for so many steps instead.")
+@click.option("--minutes", type=ABOVE_ZERO, metavar="M", help="Train each for so many minutes.  [default: 2]")
+@click.option("--steps", type=COUNT, metavar="N", help="Train each for so many steps instead.")
 @click.option("--out", type=NAME, metavar="FOLDER", default="compare", help="Where.  [default: compare]")
 @click.option("--set", "sets", multiple=True, metavar="section.key=value", help="Any other setting.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a finished run.")
@@ -54,6 +61,8 @@ def command(
     from charloom.cli.events import clock
     from charloom.cli.signals import Signals
     from charloom.cli.terminal import is_terminal
+    from charloom.errors import UsageError
+    from charloom.system.files import link_target
     from charloom.training.events import Stepped
 
     shapes = [
@@ -62,9 +71,13 @@ def command(
             cells.split(","), _numbers("layers", layers), _numbers("hidden", hidden)
         )
     ]
-    budget: dict[str, Any] = {"steps": steps} if steps else {"minutes": minutes or DEFAULT_MINUTES}
+    for name in (each.partition("=")[0].strip() for each in sets):
+        if name in VARIED:
+            raise UsageError(f"--set {name}: compare varies it; use {VARIED[name]}")
+    budget = {name: value for name, value in (("minutes", minutes), ("steps", steps)) if value is not None}
+    budget = budget or {"minutes": DEFAULT_MINUTES}
     chosen = settings.resolve(corpus=corpus, environment=os.environ, sets=sets, flags={"train": budget})
-    folder = Path(out)
+    folder = link_target(Path(out))
     held, current = [], ""
     with Signals() as signals, Bar() as bar:
         for event in comparison.compare(

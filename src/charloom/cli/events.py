@@ -12,6 +12,7 @@ import click
 
 from charloom import api
 from charloom.character_model import beginning, record
+from charloom.cli.given import escaped
 from charloom.errors import in_shell
 from charloom.run import PAGE, finite
 from charloom.runtime.sample import Sample
@@ -195,9 +196,9 @@ def writing(event: api.Prepared) -> str:
     vocabulary, corpus = event.corpus.vocabulary, event.corpus
     given = ""
     if vocabulary.sep is not None:
-        given = f" --source {shlex.quote(' '.join(next(corpus.shown.sources(1)).split())[:SHOWN])}"
+        given = f" --source {shlex.quote(escaped(' '.join(next(corpus.shown.sources(1)).split())[:SHOWN]))}"
     elif vocabulary.bos is None:
-        given = f" --prompt {shlex.quote(beginning(vocabulary))}"
+        given = f" --prompt {shlex.quote(escaped(beginning(vocabulary)))}"
     return f"charloom sample {in_shell(event.run)}{given}"
 
 

@@ -32,6 +32,34 @@ GIVEN = (
 )
 
 
+ESCAPE = re.compile(r"\\([ntr\\])")
+ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
+
+
+def unescaped(model: Model, option: str, text: str) -> str:
+    r"""Return what was typed with \n, \t, \r and \\ as the characters that they stand for, as in llama.cpp.
+
+    Where the model knows backslashes, as one of TeX does, it may be meant otherwise, which is said on
+    standard error. Raises UsageError for what is not UTF-8.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{option}: character {error.start} is not UTF-8; use a terminal that is") from None
+    found = ESCAPE.sub(lambda match: ESCAPED[match[1]], text)
+    if found != text and "\\" in model.vocabulary.places:
+        shown = next(match[0] for match in ESCAPE.finditer(text))
+        click.echo(f"charloom: {option}: {shown} is an escape; double a backslash that is meant", err=True)
+    return found
+
+
+def escaped(text: str) -> str:
+    """Return the text that `unescaped` turns into this one."""
+    for name, character in reversed(ESCAPED.items()):
+        text = text.replace(character, f"\\{name}")
+    return text
+
+
 def given_options(command: Command) -> Command:
     """Add them to a command."""
     for option in reversed(GIVEN):
@@ -133,5 +161,7 @@ def _array(path: str) -> Any:
 
     try:
         return np.load(path)
-    except (OSError, ValueError, EOFError) as error:
-        raise UsageError(f"{path}: is no .npy of numbers ({error}); save it with numpy.save") from error
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (ValueError, EOFError) as error:
+        raise UsageError(f"{path}: is not a .npy file of numbers; save it with numpy.save") from error

@@ -40,6 +40,7 @@ class Count(click.ParamType):  # type: ignore[type-arg]
 
 NAME = Name()
 COUNT = Count()
+ABOVE_ZERO = click.FloatRange(min=0, min_open=True)
 
 columns_of_another_text = click.option(
     "--text", "columns", default="", metavar="COLUMN,…", help="Columns of a table that hold the text."

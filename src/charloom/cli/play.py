@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,7 @@ def play(model: CharacterModel, *, temperature: float, seed: int, path: Path | N
     while True:
         story.show()
         try:
-            line = input("> ")
+            line = input("> ").encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         except (EOFError, KeyboardInterrupt):
             line = "/quit"
         if line.strip() == "/quit":
@@ -74,7 +75,7 @@ class Story:
         require_place(path)
         self.path = path
         self._model = model
-        self._temperature = model.settings(temperature=temperature).temperature
+        self._temperature = model.settings(temperature=temperature, seed=seed).temperature
         self._seed = seed
         assert model.path is not None
         self._steps = [whole_text(model.path, model.model, path) if path.is_file() else ""]
@@ -101,7 +102,7 @@ class Story:
     def take(self, line: str) -> None:
         """Do what the line says, and save."""
         name, _, argument = line.strip().partition(" ")
-        if name.isdigit() and not argument and 1 <= int(name) <= len(self._offers):
+        if line.strip() in map(str, range(1, len(self._offers) + 1)):
             self._add(self._offers[int(name) - 1])
         elif line == "":
             self._write(STRETCH, sentence=True)
@@ -109,7 +110,7 @@ class Story:
             tell_unknown(self._model.model, "text", line)
             self._add(line)
         elif name == "/run":
-            self._write(int(argument) if argument.isdigit() and int(argument) else STRETCH)
+            self._run(argument)
         elif name == "/new":
             self._add("\n")
         elif name == "/undo":
@@ -137,19 +138,32 @@ class Story:
 
     def _write(self, length: int, *, sentence: bool = False) -> None:
         """Let the model write on; every step has its own stream, so that undo and again give other words."""
+        from charloom.runtime.draw import MOST_SEED
+
         if not self._can_begin():
             click.echo("this model needs some text to begin with: type a few words")
             return
-        self._seed += 1
+        self._seed = (self._seed + 1) % (MOST_SEED + 1)
         written = ""
-        for piece in self._model.stream(
-            self.text, length=length, temperature=self._temperature, seed=self._seed, ignore_eos=True
-        ):
-            written += piece
-            if sentence and (cut := _sentence(written)):
-                written = written[:cut]
-                break
+        with contextlib.suppress(KeyboardInterrupt):  # what is written by then stays
+            for piece in self._model.stream(
+                self.text, length=length, temperature=self._temperature, seed=self._seed, ignore_eos=True
+            ):
+                written += piece
+                if sentence and (cut := _sentence(written)):
+                    written = written[:cut]
+                    break
         self._add(written)
+
+    def _run(self, argument: str) -> None:
+        from charloom.errors import UsageError
+
+        try:
+            self._write(self._model.settings(length=int(argument or STRETCH)).length)
+        except UsageError as error:
+            click.echo(str(error))
+        except ValueError:
+            click.echo(f"{argument!r} is not a number of characters; try /run 300")
 
     def _set_temperature(self, argument: str) -> None:
         from charloom.errors import UsageError

@@ -13,12 +13,12 @@ from charloom.cli.options import NAME
 @click.argument("runs", nargs=-1, type=NAME, metavar="[RUN]...")
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=NAME,
     metavar="F",
     help="The page.  [default: report.html in the run, comparison.html for several]",
 )
 @click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object; no page is written.")
-def command(runs: tuple[str, ...], out: Path | None, as_json: bool) -> None:
+def command(runs: tuple[str, ...], out: str | None, as_json: bool) -> None:
     """Write a page on RUN: how good it is, compared with what, and what to do next.
 
     With the curves, samples, temperatures, hardest passages, calibration, what it copied, and what its
@@ -32,7 +32,7 @@ def command(runs: tuple[str, ...], out: Path | None, as_json: bool) -> None:
     from charloom.insight.report import sentences
 
     if out:
-        replaceable(out, ".html")
+        replaceable(Path(out), ".html")
     models = [open_model(name) for name in runs or (None,)]
     reports = []
     with Bar() as bar:
@@ -50,7 +50,7 @@ def command(runs: tuple[str, ...], out: Path | None, as_json: bool) -> None:
         return
     path = models[0].path
     assert path is not None
-    page = out or (path / run.PAGE if len(reports) == 1 else Path("comparison.html"))
+    page = Path(out) if out else (path / run.PAGE if len(reports) == 1 else Path("comparison.html"))
     reporting.written(reports, verdicts, page)
     for sentence in sentences(reports[0]) if len(reports) == 1 else [each.verdict for each in verdicts]:
         click.echo(sentence)

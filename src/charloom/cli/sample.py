@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charloom.cli.given import beginnings, given_options, tell
+from charloom.cli.given import beginnings, given_options, tell, unescaped
 from charloom.cli.options import COUNT, NAME
 from charloom.cli.sections import Sectioned
 from charloom.cli.terminal import is_terminal, styled
@@ -45,7 +45,7 @@ SECTIONS = {
 
 @click.command(short_help="Write text with a model.", cls=Sectioned, sections=SECTIONS, epilog=EXAMPLES)
 @click.argument("model", required=False, type=NAME)
-@click.option("--prompt", metavar="TEXT", help="The text to go on from; it is shown, too.")
+@click.option("--prompt", metavar="TEXT", help="The text to go on from; it is shown, too. \\n is a line end.")
 @click.option("--prompt-file", type=NAME, metavar="F", help="The same, from a file; - is standard input.")
 @click.option(
     "-n",
@@ -76,7 +76,12 @@ SECTIONS = {
     help="Leave out what is less than P times as likely as the likeliest, such as 0.05.",
 )
 @click.option("--no-repeat", type=int, metavar="N", help="Never write the same N characters twice.")
-@click.option("--stop", multiple=True, metavar="S", help="End before this text; may be given several times.")
+@click.option(
+    "--stop",
+    multiple=True,
+    metavar="S",
+    help="End before this text, such as \\n; may be repeated.",
+)
 @click.option("--ban", metavar="CHARS", help="Characters that must not appear, such as 0123456789.")
 @click.option("--only", metavar="CHARS", help="No characters but these.")
 @click.option(
@@ -145,13 +150,19 @@ def command(
     loaded = open_model(model, precision)
     if prompt_file is not None:
         prompt = _read(loaded, prompt_file)
+    elif prompt is not None:
+        prompt = unescaped(loaded.model, "--prompt", prompt)
+    source = unescaped(loaded.model, "--source", source or "")
     given = {name: value for name, value in options.items() if value is not None}
+    for name in given.keys() & {"ban", "only"}:
+        given[name] = unescaped(loaded.model, f"--{name}", given[name])
+    stop = tuple(unescaped(loaded.model, "--stop", each) for each in stop)
     given |= {"stop": stop, "ignore_eos": ignore_eos}
     temperatures = [0.0] if greedy else _numbers(temperature)
     tables = [{**given, "temperature": value} for value in temperatures] or [given]
     for table in tables:
         loaded.settings(**table)  # a wrong value is told before anything is written
-    starts = beginnings(loaded.model, prompt or "", condition, arrays, each, source or "")
+    starts = beginnings(loaded.model, prompt or "", condition, arrays, each, source)
     for start in starts:
         loaded.generator.check(start)
     tell(loaded.model, starts[0])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from charloom.cli.given import asked, given_options
+from charloom.cli.given import asked, given_options, unescaped
 from charloom.cli.options import NAME, columns_of_another_text, encoding_of_another_text
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Found(NamedTuple):
 @encoding_of_another_text
 @given_options
 @click.option("--source", default="", metavar="TEXT", help="The source that every text is read after.")
-@click.option("--html", "page", type=click.Path(dir_okay=False), metavar="F", help="Write a page instead.")
+@click.option("--html", "page", type=NAME, metavar="F", help="Write a page instead.")
 @click.option(
     "--json", "as_json", is_flag=True, help="One JSON object a line, with each character's surprise."
 )
@@ -73,17 +74,19 @@ def command(
     """
     from pathlib import Path
 
-    from charloom.cli.model import model_and_files, open_model
+    from charloom.cli.model import model_and_files, open_model, replaceable
     from charloom.errors import UsageError
-    from charloom.system.files import require_place
 
     if page is not None and as_json:
         raise UsageError("--html and --json exclude each other; leave one of them out")
     if page is not None:
-        require_place(Path(page))
+        replaceable(Path(page), ".html")
+        if any(Path(name).exists() and Path(page).exists() and Path(page).samefile(name) for name in files):
+            raise UsageError(f"{page}: is the file to be scored; choose another --html")
     model, files = model_and_files("score", model, files)
     share, bits = _threshold(above)
     loaded = open_model(model)
+    source = unescaped(loaded.model, "--source", source)
     given = {"condition": asked(loaded.model.config.conditions, condition, arrays), "source": source}
     least = _of_held_out(loaded, share, given) if share is not None else bits
     reading = {"documents": documents or "", "columns": columns, "encoding": encoding}
@@ -142,7 +145,10 @@ def _threshold(above: str | None) -> tuple[float | None, float]:
     if above is None:
         return None, float("-inf")
     try:
-        return (float(above[1:]) / 100, 0.0) if above.startswith("p") else (None, float(above))
+        value = float(above.removeprefix("p"))
+        if math.isnan(value):
+            raise ValueError
+        return (value / 100, 0.0) if above.startswith("p") else (None, value)
     except ValueError:
         raise UsageError(
             f"--above {above}: it takes a number of bits, such as 20, or a percentile, such as p99.9"
@@ -188,8 +194,18 @@ def _show(found: Found, several: bool, as_json: bool) -> None:
 def _write(path: str, found: Iterable[Found], several: bool) -> None:
     from pathlib import Path
 
+    from charloom.errors import RunError, unwritable
     from charloom.insight.heat import page
+    from charloom.system.files import link_target, unique_name
 
     rows = ((f"{each.file}:{each.number}" if several else str(each.number), each.scored) for each in found)
-    with Path(path).open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-        file.writelines(page(rows))
+    out = link_target(Path(path))
+    temporary = unique_name(out)
+    try:
+        with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+            file.writelines(page(rows))
+        temporary.replace(out)
+    except OSError as error:
+        raise RunError(unwritable(out, error)) from error
+    finally:
+        temporary.unlink(missing_ok=True)

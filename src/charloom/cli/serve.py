@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Serve a model to OpenAI's clients, and as a web page.")
 @click.argument("model", required=False, type=NAME)
-@click.option("--host", metavar="H", help="The address to listen on.  [default: 127.0.0.1]")
+@click.option("--host", type=NAME, metavar="H", help="The address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=int, metavar="P", help="0 takes a free one.  [default: 8000]")
 @click.option("--streams", type=int, metavar="N", help="Texts written at the same time.  [default: 1024]")
 @click.option("--queue", type=int, metavar="N", help="Texts that wait for a place.  [default: 1024]")
@@ -93,7 +93,8 @@ def _keys(path: str | None) -> list[str]:
     try:
         lines = Path(path).read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        reason = error.strerror if isinstance(error, OSError) else f"byte {error.start} is not UTF-8"
+        raise UsageError(f"{path}: cannot be read ({reason})") from error
     keys = []
     for number, line in enumerate(lines, 1):
         key = line.strip()

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charloom.cli.options import COUNT, NAME, by_section, data_options
+from charloom.cli.options import ABOVE_ZERO, COUNT, NAME, by_section, data_options
 
 if TYPE_CHECKING:
     from charloom.settings import Settings
 
-ABOVE_ZERO = click.FloatRange(min=0, min_open=True)
 NEWEST = "newest"
 
 

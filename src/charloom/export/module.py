@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from charloom.errors import RunError, unwritable
+from charloom.errors import RunError, UsageError, unwritable
 from charloom.export.bundle import asset, bundle
 from charloom.export.precision import Precision, weights
 from charloom.model.folder import WEIGHTS, Model
-from charloom.system.files import replace_file
+from charloom.system.files import link_target, replace_file
 
 ENGINE, EXAMPLE = "charloom.js", "index.html"
 COPIED = ("config.json", "vocab.json", "generation.json", "README.md")
@@ -23,15 +23,19 @@ def script() -> str:
 def write(model: Model, source: Path, out: Path, precision: Precision) -> int:
     """Write the folder `out` for `model`, which was read from `source`; its size in bytes.
 
-    Raises RunError where it cannot be written, UsageError where the precision cannot hold the weights.
+    Raises RunError where it cannot be written, UsageError where it holds other files, or the precision cannot
+    hold the weights.
     """
     content = {
         ENGINE: script().encode("utf-8"),
         EXAMPLE: asset("example.html").encode("utf-8"),
         WEIGHTS: weights(model, precision),
     }
+    out = link_target(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()) and not (out / ENGINE).is_file():
+            raise UsageError(f"{out}: is not empty, and no earlier export; choose another --out")
         for name in COPIED:
             shutil.copyfile(source / name, out / name)
     except OSError as error:
