@@ -3,6 +3,7 @@
 Everything is a key of one section: `[data]`, `[model]`, `[train]`, `[sample]`, `[serve]`, each a frozen
 dataclass that checks its values. In the environment `CHARLOOM_TRAIN_MINUTES=5` is `train.minutes`. A
 preset fills in what nobody named. The resolved file is saved with a run, reasons as comments, and repeats it.
+What TOML cannot hold, a file name that is not UTF-8, is written there as `quoted:` and its bytes as %XX.
 """
 
 from __future__ import annotations
