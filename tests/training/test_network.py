@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import resource
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -14,9 +16,14 @@ from torch.nn import functional
 
 from charloom.model.config import CELLS, Cell, ModelConfig
 from charloom.text.condition import Condition
+from charloom.training import loss
+from charloom.training.batches import UNCOUNTED, Lanes
 from charloom.training.config import TrainConfig
+from charloom.training.device import Place
+from charloom.training.learner import Learner
 from charloom.training.network import FORGET_BIAS, KEPT, Network
 from charloom.training.optimiser import Optimiser
+from charloom.training.ranks import Ranks
 
 Array = npt.NDArray[np.float64]
 SIZES = [(1, 5), (2, 7), (3, 4)]  # layers, hidden
@@ -311,3 +318,59 @@ def test_finite() -> None:
     with torch.no_grad():
         made.layers[0].weight_hidden[3, 1] = math.inf
     assert not made.is_finite()
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("logits", [1, 30, 10**6])
+def test_nats_are_the_cross_entropy_of_the_logits(
+    kind: torch.dtype, logits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And so are the gradients, however few logits exist at a time; some targets do not count."""
+    monkeypatch.setattr(loss, "LOGITS", {})
+    monkeypatch.setattr(loss, "MORE_LOGITS", logits)
+    monkeypatch.setattr(loss, "MIN_ROWS", 1)
+    made = network(ModelConfig(hidden=8, embedding=4), 11)
+    ids = torch.randint(11, (5, 7), generator=seeded(3))
+    targets = torch.randint(11, (5, 7), generator=seeded(4))
+    targets[2, 3:] = UNCOUNTED
+    targets[4] = UNCOUNTED
+    found = []
+    for whole in (True, False):
+        made.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=kind == torch.bfloat16):
+            if whole:
+                rows = made(ids, made.zero_state(5))[0].flatten(0, 1)
+            else:
+                nats, _ = made.nats(ids, made.zero_state(5), targets)
+                with torch.no_grad():
+                    unlearned, _ = made.nats(ids, made.zero_state(5), targets)
+        if whole:
+            nats = functional.cross_entropy(rows, targets.flatten(), ignore_index=UNCOUNTED, reduction="sum")
+        torch.autograd.backward(nats / 20)
+        found.append([nats.detach(), *(p.grad.clone() for p in made.parameters() if p.grad is not None)])
+    assert len(found[0]) == 8
+    assert unlearned.item() == nats.item()
+    precision = {"rtol": 1e-5, "atol": 1e-6} if kind == torch.float32 else {"rtol": 0.05, "atol": 2e-3}
+    for expected, gotten in zip(*found, strict=True):
+        torch.testing.assert_close(gotten, expected, **precision)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts Linux's page faults")
+def test_a_step_of_a_large_alphabet_reuses_its_memory() -> None:
+    """Every page that is mapped anew is cleared first: with all logits at once that was most of the time."""
+    size, rows, window = 6000, 16, 64
+    made = Network(ModelConfig(hidden=16, embedding=8), size, seeded(0))
+    place = Place(torch.device("cpu"), "float32", 1, "")
+    learner = Learner(made, Optimiser(made, TrainConfig()), place, 0, Ranks())
+    ids = np.random.default_rng(0).integers(0, size, rows * window + 1)
+    batch = Lanes(ids, lanes=rows, window=window, seed=0).batch(0)
+    mapped = []
+    with place.engaged():
+        for step in range(4):
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            learner.step(step, batch, 0.0)
+            mapped.append(
+                (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) * resource.getpagesize()
+            )
+    logits = 4 * rows * window * size
+    assert min(mapped[1:]) < logits / 2

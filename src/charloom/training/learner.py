@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from charloom.training.batches import UNCOUNTED, Batch
 from charloom.training.device import Place
@@ -67,11 +66,8 @@ class Learner:
             return torch.zeros((), device=device), state
         begun = self.network.begun(state, fresh, condition)
         with self._place.autocast():
-            logits, after = self.network(inputs, begun, noise)
-        loss = functional.cross_entropy(
-            logits.float().flatten(0, 1), targets.flatten(), ignore_index=UNCOUNTED, reduction="sum"
-        )
-        return loss / max(_counted(batch), 1), after
+            nats, after = self.network.nats(inputs, begun, targets, noise)
+        return nats / max(_counted(batch), 1), after
 
     @torch.no_grad()
     def _exchanged(self, loss: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from charloom.model.config import Cell, ModelConfig, condition_weights
 from charloom.model.folder import Weights
 from charloom.text.condition import slices
 from charloom.training import recurrence
+from charloom.training.loss import cross_entropy
 
 FORGET_BIAS = 1.0  # an LSTM that remembers at first learns to (Jozefowicz et al. 2015)
 KEPT = 1 / 16  # share of units that keep what a text begins with, where that depends on a condition
@@ -176,7 +177,28 @@ class Network(nn.Module):
     def forward(
         self, ids: Tensor, state: Tensor, dropout: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Ids (B, T) and a state (layers, parts, B, H) -> logits (B, T, V) and the state after them.
+        """Ids (B, T) and a state (layers, parts, B, H) -> logits (B, T, V) and the state after them."""
+        x, after = self.hidden(ids, state, dropout)
+        return self.output(x).float(), after
+
+    def nats(
+        self, ids: Tensor, state: Tensor, targets: Tensor, dropout: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Ids and `targets` (B, T) and a state -> the sum of the targets' nats and the state after the ids.
+
+        A target below 0 counts nothing. This is `forward` and a cross-entropy in far less memory.
+        """
+        x, after = self.hidden(ids, state, dropout)
+        if recurrence.fits(ids.device):  # the order in which they lie in memory
+            x, targets = x.transpose(0, 1), targets.t()
+        low = recurrence.precision(ids.device.type)
+        weight, bias = self.output.weight, self.output.bias
+        return cross_entropy(x.flatten(0, 1), weight, bias, targets.flatten(), low), after
+
+    def hidden(
+        self, ids: Tensor, state: Tensor, dropout: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Ids (B, T) and a state -> what the output layer reads (B, T, H) and the state after the ids.
 
         Dropout happens only where its `dropout` generator is given. One mask serves all T characters of
         a row (variational dropout, Gal and Ghahramani 2016).
@@ -191,12 +213,12 @@ class Network(nn.Module):
             if dropout is not None and self.config.dropout:
                 y = y * self._mask(len(ids), dropout).to(y)
             x = y + x if k else y
-        return self.output(x), torch.stack(after).detach().float()
+        return x, torch.stack(after).detach().float()
 
     def _by_columns(
         self, ids: Tensor, state: Tensor, dropout: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
-        """`forward` with the batch last."""
+        """`hidden`, computed with the batch last."""
         x = self.embedding(ids).permute(2, 1, 0)  # (E, T, B)
         after = []
         for k, layer in enumerate(self.layers):
@@ -205,9 +227,7 @@ class Network(nn.Module):
             if dropout is not None and self.config.dropout:
                 y = y * self._mask(len(ids), dropout).permute(2, 1, 0).contiguous().to(y)
             x = y + x if k else y
-        logits = (self.output.weight @ x.flatten(1)).unflatten(1, x.shape[1:])  # (V, T, B)
-        logits = logits.float() + self.output.bias[:, None, None]
-        return logits.permute(2, 1, 0), torch.stack(after).transpose(2, 3).detach().float().contiguous()
+        return x.permute(2, 1, 0), torch.stack(after).transpose(2, 3).detach().float().contiguous()
 
     def _mask(self, batch: int, generator: torch.Generator) -> Tensor:
         """(B, 1, H): zero or, so that the mean stays, a little more than one."""
