@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,7 @@ from charloom.training.config import TrainConfig
 from charloom.training.device import Place
 
 Prepare = Callable[..., Corpus]
-SPEED = 2e11  # floating-point operations a second: two ordinary cores
+SPEED = auto.Speed(2e11)  # floating-point operations a second: two ordinary cores
 CHOSEN = {
     "model": {"cell", "layers", "hidden", "dropout"},
     "train": {"window", "lanes", "rate", "muon_rate", "muon_decay"},
@@ -102,7 +103,11 @@ def test_more_rows_where_they_are_read_faster(
     prepare: Prepare,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(auto, "_speed", lambda config, *_: SPEED * (gain if config.lanes > 64 else 1))
+    monkeypatch.setattr(
+        auto,
+        "_speed",
+        lambda config, *_: replace(SPEED, products=SPEED.products * (gain if config.lanes > 64 else 1)),
+    )
     place = Place(torch.device(kind), "float32", threads, "")
     monkeypatch.setattr(auto.device, "choose", lambda config: place)
     assert chosen(prepare(size), TrainConfig(minutes=0.1))["lanes"] == lanes
@@ -134,7 +139,20 @@ def test_repetitions_are_counted_by_how_far_back_they_are() -> None:
 
 
 def test_the_machine_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a large alphabet, steps of widths that were not timed take about the time that is predicted."""
     monkeypatch.undo()
-    monkeypatch.setattr(auto, "TIMED_WIDTH", 64)
-    config = TrainConfig(threads=1, precision="float32", window=8)
-    assert auto._speed(config, 30, auto.device.choose(config)) > 1e7
+    config = TrainConfig(threads=1, precision="float32", window=32)
+    place = auto.device.choose(config)
+    monkeypatch.setattr(auto.time, "perf_counter", time.process_time)  # other programs take their time, too
+    speed = auto._speed(config, 3000, place)
+    for hidden in (32, 128):
+        shape = ModelConfig(hidden=hidden)
+        taken = auto._step_seconds(config, shape, 3000, place)
+        assert 0.5 < speed.seconds(shape, 3000, config.lanes * config.window // 2) / taken < 2
+
+
+def test_a_large_alphabet_takes_time(prepare: Prepare) -> None:
+    """Its logits are exponentials and their gradients, which a narrow model does not have fewer of."""
+    speed = auto.Speed(2e11, 2e8)
+    narrow = ModelConfig(hidden=64)
+    assert speed.seconds(narrow, 6000, 4096) > 10 * speed.seconds(narrow, 100, 4096)

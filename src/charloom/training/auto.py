@@ -43,7 +43,7 @@ MOST_DROPOUT = 0.6
 MOST_DECAY = 2.0  # of Muon, times its default
 SOURCE_DROPOUT = 0.1  # at most, with sources: at 0.5 number words were not learned at all
 GENTLE = 0.3  # of the rates for a model that has learned before: more would make it forget
-TIMED_WIDTH = 512
+TIMED_WIDTHS = (512, 64)  # their times tell what products cost, and what the rest does
 TIMED_STEPS = 2  # after one that is not counted
 
 
@@ -76,7 +76,7 @@ def choose(corpus: Corpus, config: TrainConfig, given: Mapping[str, Mapping[str,
 
     take("model", "cell", sizes.cell, "learns most of the three in equal time")
     take("model", "layers", sizes.layers, "in minutes, width pays more than depth")
-    speed, threads = 0.0, config.threads or processors()
+    speed, threads = None, config.threads or processors()
     if not config.epochs and not config.steps:
         place = device.choose(config)
         threads = place.threads
@@ -165,15 +165,42 @@ def _repeats(ids: Ids, nearest: int, farthest: int) -> float:
 
 
 def _steps(
-    config: TrainConfig, shape: ModelConfig, vocabulary: int, text: int, speed: float, characters: int
+    config: TrainConfig, shape: ModelConfig, vocabulary: int, text: int, speed: Speed | None, characters: int
 ) -> float:
-    """Steps of so many `characters` that the budget is enough for."""
+    """Steps of so many `characters` that the budget is enough for; minutes need the `speed`."""
     if config.steps:
         return float(config.steps)
     if config.epochs:
         return config.epochs * text / characters
-    seconds = 60 * (config.minutes or DEFAULT_MINUTES)
-    return seconds * speed / _operations(shape, vocabulary, characters)
+    assert speed is not None
+    return 60 * (config.minutes or DEFAULT_MINUTES) / speed.seconds(shape, vocabulary, characters)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How many operations of matrix products, and how many elements, go through a step in a second.
+
+    An element is a logit or a value of a gate. What an alphabet of thousands adds to a narrow model's step
+    is mostly elements: exponentials and their gradients, however narrow the model is.
+    """
+
+    products: float
+    elements: float = math.inf
+
+    def seconds(self, shape: ModelConfig, vocabulary: int, characters: int) -> float:
+        """Return the time that a step of so many `characters` takes."""
+        operations = _operations(shape, vocabulary, characters)
+        return operations / self.products + _elements(shape, vocabulary, characters) / self.elements
+
+    def rate(self, vocabulary: int, characters: int) -> float:
+        """Return the operations per second of a step of so many `characters` of the wide timed model."""
+        shape = ModelConfig(hidden=TIMED_WIDTHS[0])
+        return _operations(shape, vocabulary, characters) / self.seconds(shape, vocabulary, characters)
+
+
+def _elements(shape: ModelConfig, vocabulary: int, characters: int) -> float:
+    """Numbers that a step computes one by one, forth and back."""
+    return characters * (vocabulary + 2.0 * GATES[shape.cell] * shape.hidden * shape.layers)
 
 
 def _weights(shape: ModelConfig, vocabulary: int) -> int:
@@ -192,8 +219,8 @@ def _operations(shape: ModelConfig, vocabulary: int, characters: int) -> float:
 
 def _paced(
     config: TrainConfig, sizes: ModelConfig, vocabulary: int, text: int, place: device.Place, fixed: bool
-) -> tuple[TrainConfig, float]:
-    """Return the operations per second of whole steps, and unless `fixed` the rows that suit the machine.
+) -> tuple[TrainConfig, Speed]:
+    """Return the speed of whole steps, and unless `fixed` the rows that suit the machine.
 
     A GPU hardly notices four times the rows; on a processor each thread needs a register of them. More rows
     mean fewer steps, so that they have to pay: twice the speed for four times the rows.
@@ -204,21 +231,40 @@ def _paced(
         wide = replace(config, lanes=rows)
         faster, characters = _speed(wide, vocabulary, place), wide.lanes * wide.window
         steps = _steps(wide, sizes, vocabulary, text, faster, characters)
-        if faster > speed * math.sqrt(rows / config.lanes) and steps * characters < MANY_EPOCHS * text:
+        gain = faster.rate(vocabulary, characters) / speed.rate(vocabulary, config.lanes * config.window)
+        if gain > math.sqrt(rows / config.lanes) and steps * characters < MANY_EPOCHS * text:
             return wide, faster
     return config, speed
 
 
-def _speed(config: TrainConfig, vocabulary: int, place: device.Place) -> float:
-    """Operations a second of whole steps on this machine: some are taken, of a model nobody keeps.
+def _speed(config: TrainConfig, vocabulary: int, place: device.Place) -> Speed:
+    """The speed of whole steps on this machine: some are taken, of a wide and a narrow model nobody keeps.
 
-    They are short ones: what a step takes whatever it reads is more of these than of long ones.
+    They are short ones: what a step takes whatever it reads is more of these than of long ones. A GPU takes
+    as long for both, so that the wide one tells all.
     """
-    shape = ModelConfig(hidden=TIMED_WIDTH)
+    characters = config.lanes * max(1, config.window // 2)
+    widths = TIMED_WIDTHS if place.device.type == "cpu" else TIMED_WIDTHS[:1]
+    shapes = [ModelConfig(hidden=width) for width in widths]
+    seconds = np.array([_step_seconds(config, shape, vocabulary, place) for shape in shapes])
+    costs = np.array(
+        [[of(shape, vocabulary, characters) for of in (_operations, _elements)] for shape in shapes]
+    )
+    products, elements = costs[0] / seconds[0]  # as if one of them took all of the time
+    if len(shapes) == 1:
+        return Speed(products)
+    a_product, an_element = np.linalg.solve(costs, seconds)
+    if a_product <= 0:
+        return Speed(math.inf, elements)
+    return Speed(1 / a_product, 1 / an_element) if an_element > 0 else Speed(products)
+
+
+def _step_seconds(config: TrainConfig, shape: ModelConfig, vocabulary: int, place: device.Place) -> float:
+    """The least time that one of some steps takes."""
+    window = max(1, config.window // 2)
     network = Network(shape, vocabulary, torch.Generator().manual_seed(0)).to(place.device)
     learner = Learner(network, Optimiser(network, config), place, 0, Ranks())
-    window = max(1, config.window // 2)
-    ids = np.zeros(config.lanes * window + 1, np.int64)
+    ids = np.random.default_rng(0).integers(0, vocabulary, config.lanes * window + 1)
     batch = Lanes(ids, lanes=config.lanes, window=window, seed=0).batch(0)
     best = math.inf
     with place.engaged():
@@ -228,7 +274,7 @@ def _speed(config: TrainConfig, vocabulary: int, place: device.Place) -> float:
             learner.losses()  # waits for a GPU
             if step:
                 best = min(best, time.perf_counter() - start)
-    return _operations(shape, vocabulary, config.lanes * window) / best
+    return best
 
 
 def _rounded(number: float) -> str:
