@@ -13,8 +13,10 @@ import pytest
 import torch
 
 from charloom.training import checkpoint, loop
+from charloom.training.budget import FREE_CHARACTERS
 from charloom.training.config import TrainConfig
 from charloom.training.events import Evaluated, Finished, Planned
+from charloom.training.heldout import MAX_CHARACTERS, MIN_CHARACTERS
 from charloom.training.loop import Trainer
 from trained import TRAIN, Prepare, after, require_same, stopping, trainer, weights
 
@@ -146,3 +148,78 @@ def test_patience(prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     more.restore(found, more=True)
     assert list(more.train())[-1].step == 12
     monkeypatch.setattr(loop.HeldOut, "nats", nats)
+
+
+def evaluated(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float]]:
+    """Targets that each evaluation reads, and seconds that it takes, as they come."""
+    found: list[tuple[int, float]] = []
+    nats = loop.HeldOut.nats
+
+    def measured(self: loop.HeldOut, *given: Any) -> float | None:
+        start = time.perf_counter()
+        result = nats(self, *given)
+        found.append((self.characters, time.perf_counter() - start))
+        return result
+
+    monkeypatch.setattr(loop.HeldOut, "nats", measured)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("budget", "characters", "between"),
+    [
+        ({"steps": 20}, 400_000, 0),
+        ({"epochs": 0.05}, 400_000, 0),
+        ({"steps": 20, "evaluate_steps": 5}, 400_000, 3),  # asked for
+        ({"steps": 40}, 700, 19),
+    ],
+)
+def test_evaluations_are_few_beside_what_is_trained_on(
+    budget: dict[str, Any],
+    characters: int,
+    between: int,
+    prepare: Prepare,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a large validation part some is read, and not often, whatever the clock says."""
+    corpus = prepare(characters, fractions=(50, 50, 0))
+    options = {"steps": 0, "evaluate_steps": 0, "checkpoint_seconds": 0, "patience": 0, **budget}
+    config = replace(TRAIN, **options)
+    found = evaluated(monkeypatch)
+    metrics = []
+    for name, passes in (("a", 0.0), ("b", 1000.0)):
+        with monkeypatch.context() as patched:
+            ticks = itertools.count()
+            patched.setattr(time, "perf_counter", lambda ticks=ticks, passes=passes: next(ticks) * passes)
+            events = list(trainer(corpus, tmp_path / name, config).train())
+        metrics.append([(e.step, e.nats) for e in events if isinstance(e, Evaluated)])
+    assert metrics[0] == metrics[1]
+    assert len(metrics[0]) == between + 2
+    assert metrics[0][0][0] == 0
+    assert metrics[0][-1][0] == events[-1].step
+    sizes = {size for size, _ in found}
+    assert len(sizes) == 1
+    assert max(sizes) < 2 * MIN_CHARACTERS
+    trained = events[-1].characters
+    assert "evaluate_steps" in budget or between * max(sizes) <= max(0.04 * trained, FREE_CHARACTERS)
+
+
+def test_evaluations_of_minutes_are_few(
+    prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are timed, and a resumed run reads as many characters."""
+    corpus = prepare(100_000, fractions=(50, 50, 0))
+    found = evaluated(monkeypatch)
+    config = replace(TRAIN, steps=0, minutes=0.05, evaluate_steps=0, patience=0)
+    live = trainer(corpus, tmp_path / "live", config)
+    events = list(live.train())
+    assert isinstance(events[-1], Finished)
+    assert sum(seconds for _, seconds in found[2:-1]) < 0.05 * events[-1].seconds
+    characters = live.resolved().evaluate_characters
+    assert MIN_CHARACTERS <= characters < MAX_CHARACTERS
+    again = trainer(corpus, tmp_path / "live", config)
+    left = checkpoint.latest(tmp_path / "live")[0]
+    assert left is not None
+    again.restore(left)
+    assert again.resolved().evaluate_characters == characters

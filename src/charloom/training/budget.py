@@ -8,23 +8,36 @@ from dataclasses import replace
 from typing import Any
 
 from charloom.training.config import TrainConfig
+from charloom.training.heldout import MAX_CHARACTERS, MIN_CHARACTERS
 from charloom.training.schedule import Schedule
 
 TIMED_STEPS = 8  # the first steps compile and fill caches; after them time is worth counting
 GUESSED_STEPS = 1000  # of a budget in minutes, until the first timing
 EVALUATIONS = 20  # of a run: enough for a curve
-EVALUATION_SHARE = 0.05  # of a budget in minutes that evaluations may take
+EVALUATION_SHARE = 0.02  # of the training time that evaluations may take, the first and the last apart
+EVALUATION_COST = 0.5  # of a character that is evaluated, in characters that are trained on; measured
+FREE_CHARACTERS = 2**13  # that may be evaluated in any run: for the curve of one that takes a moment
 SAMPLE_EVERY = 4  # evaluations
 
 
 class Budget:
     """The clock, the schedule and what they come to, for a run whose epoch takes `steps_per_epoch`.
 
+    How often and on how many characters a run is evaluated depends on the clock only where the budget does;
+    otherwise on the characters it trains on, about `characters_per_step`.
+
     `repeats` tells that the plan is a finished run's, taken again; `by_clock` that minutes are counted.
     """
 
-    def __init__(self, config: TrainConfig, steps_per_epoch: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        steps_per_epoch: float,
+        clock: Callable[[], float],
+        characters_per_step: int = 1,
+    ) -> None:
         self._config = config
+        self._characters_per_step = characters_per_step
         self.clock = clock
         self._steps_per_epoch = steps_per_epoch
         self.schedule = Schedule(config.warmup, config.decay, list(config.plan))
@@ -36,6 +49,7 @@ class Budget:
         self._given_samples = config.sample_steps > 0
         self._deadline = 60 * config.minutes
         self._first = 0  # step of this budget
+        self._replan_steps = 0
         self._taken = 0  # steps since `begin`, those that were rolled back included
         self._before = 0.0  # seconds of training before a resume
         self._started = self.clock()
@@ -47,7 +61,29 @@ class Budget:
         self._started = self.clock()
         if not self.schedule.plan:
             self.schedule.plan = [(self._first, self._first + self._steps())]
-        self._plan_evaluations()
+
+    def plan_evaluations(self, characters: int) -> None:
+        """Settle how often to evaluate, until minutes are timed, where an evaluation reads `characters`."""
+        count = EVALUATIONS
+        if not self.by_clock and characters:
+            count = max(FREE_CHARACTERS, int(self._evaluable())) // characters
+        self._plan_evaluations(count)
+
+    def evaluation_characters(self, seconds: float) -> int:
+        """Return how many characters an evaluation may read.
+
+        Where minutes are counted, each takes so many `seconds`.
+        """
+        if self.by_clock:
+            total = EVALUATION_SHARE * (self._deadline - self._before) / max(seconds, 1e-9)
+        else:
+            total = self._evaluable()
+        return max(MIN_CHARACTERS, min(MAX_CHARACTERS, int(total / EVALUATIONS)))
+
+    def _evaluable(self) -> float:
+        """Characters that all evaluations together may read, for their share of the training."""
+        steps = self.schedule.steps - self._first
+        return EVALUATION_SHARE / EVALUATION_COST * steps * self._characters_per_step
 
     def elapsed(self) -> float:
         """Seconds of training, those before a resume included."""
@@ -85,10 +121,14 @@ class Budget:
         most = EVALUATIONS
         if self.evaluation_seconds:
             most = int(EVALUATION_SHARE * (self._deadline - self._before) / self.evaluation_seconds)
-        evaluations = min(EVALUATIONS, max(SAMPLE_EVERY, most))
+        evaluations = min(EVALUATIONS, most)
         self._count(step, evaluations * self.evaluation_seconds)
-        if not self._given_evaluations:
-            self._plan_evaluations(evaluations)
+        self._replan_steps = max(1, (self.schedule.steps - self._first) // EVALUATIONS)
+        self._plan_evaluations(evaluations)
+
+    def replan_due(self, step: int) -> bool:
+        """Return whether minutes are counted, and the steps that fit into them are to be counted anew."""
+        return self.by_clock and self._replan_steps > 0 and step % self._replan_steps == 0
 
     def replan(self, step: int) -> bool:
         """Count anew at `step`; False where no minutes are counted, or nothing was timed yet."""
@@ -153,9 +193,10 @@ class Budget:
         left = self._deadline - self.elapsed() - self.evaluation_seconds - reserved
         self.schedule.replan(step, step + max(1, int(left / a_step)))
 
-    def _plan_evaluations(self, evaluations: int = EVALUATIONS) -> None:
+    def _plan_evaluations(self, evaluations: int) -> None:
         """Settle the steps between evaluations, and between samples, where they are not given."""
         if not self._given_evaluations:
-            self.evaluate_steps = max(1, (self.schedule.steps - self._first) // evaluations)
+            count = max(1, min(EVALUATIONS, evaluations))
+            self.evaluate_steps = max(1, -(-(self.schedule.steps - self._first) // count))
         if not self._given_samples:
             self.sample_steps = SAMPLE_EVERY * self.evaluate_steps

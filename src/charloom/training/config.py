@@ -47,8 +47,10 @@ class TrainConfig:
     decay: bool = True  # straight down to zero at the budget's end: half a cosine was 0.01 nats worse
     restarts: float = 0.1  # share of lanes that begin anew at a step: cold starts are learned (docs/log.md)
     unconditional: float = 0.1  # share of conditions left unknown, so that the model also writes without one
-    evaluate_steps: int = 0  # steps between held-out evaluations; 0 means twenty of them in the budget
-    evaluate_characters: int = 0  # of the validation part, evenly spread; 0: a thousand a second of budget
+    evaluate_steps: int = (
+        0  # steps between held-out evaluations; 0: twenty, or as many as take 2 % of the time
+    )
+    evaluate_characters: int = 0  # of the validation part, evenly spread; 0: what takes 2 % of the time
     patience: int = 8  # evaluations without a better one before stopping; 0 never stops early
     sample_steps: int = 0  # steps between samples; 0 means at every fourth evaluation
     checkpoint_steps: int = 0  # steps between checkpoints; 0 leaves it to the seconds

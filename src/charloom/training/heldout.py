@@ -10,19 +10,17 @@ from itertools import pairwise
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from charloom.text.condition import Condition
 from charloom.text.corpus import Part
 from charloom.text.parts import in_source
 from charloom.text.vocabulary import Vocabulary
-from charloom.training.batches import Ids
+from charloom.training.batches import UNCOUNTED, Ids
 from charloom.training.device import Place
 from charloom.training.network import Network
 from charloom.training.ranks import Ranks
 
-LEAST_CHARACTERS, MOST_CHARACTERS = 2**16, 2**20  # beyond a million a mean's error is below what matters
-A_SECOND = 1000  # characters for every second of a budget: an evaluation takes about a hundredth of it
+MIN_CHARACTERS, MAX_CHARACTERS = 2**13, 2**20  # beyond a million a mean's error is below what matters
 WARM = 256  # characters read before a piece is scored; the state has then forgotten that it began at zero
 PIECE = 1024  # scored characters a row: four times as many as are read to warm up
 ROWS = 128
@@ -37,11 +35,6 @@ class Piece:
     end: int
     warm: int
     document: int
-
-
-def enough(seconds: float) -> int:
-    """Characters to evaluate on in a run of so many seconds, 0 where they are not known."""
-    return max(LEAST_CHARACTERS, min(MOST_CHARACTERS, int(A_SECOND * seconds or MOST_CHARACTERS)))
 
 
 class HeldOut:
@@ -61,7 +54,7 @@ class HeldOut:
         vocabulary: Vocabulary,
         place: Place,
         conditions: Sequence[Condition] = (),
-        most: int = MOST_CHARACTERS,
+        most: int = MAX_CHARACTERS,
         ranks: Ranks | None = None,
     ) -> None:
         self._ranks = ranks or Ranks()
@@ -70,11 +63,7 @@ class HeldOut:
         self._bos, self._sep = vocabulary.bos, vocabulary.sep
         self._place = place
         self._conditions = conditions
-        bounds = np.array([0, len(part.ids)]) if part.documents is None else part.documents
-        self._apart = apart = max(1, -(-(len(bounds) - 1) // most))  # a list of all may be larger than memory
-        starts, ends = np.array(bounds[:-1:apart], np.int64), np.array(bounds[1::apart], np.int64)
-        whole = bool(conditions) or vocabulary.sep is not None
-        self._pieces = _pieces(starts, ends, most, whole=whole)
+        self.limit(most)
         self._characters = np.ones(len(vocabulary))  # of the text, that a row stands for
         self._characters[list(vocabulary.specials.values())] = 0
         self._spelling = np.zeros(len(vocabulary))  # nats that say which byte it is
@@ -85,6 +74,19 @@ class HeldOut:
             strange = part.characters - counts @ self._characters
             self._characters[vocabulary.byte] = strange / max(1, counts[vocabulary.byte])
             self._spelling[vocabulary.byte] = math.log(256)
+
+    def limit(self, most: int) -> None:
+        """Score about `most` characters from now on."""
+        bounds = np.array([0, len(self._ids)]) if self._part.documents is None else self._part.documents
+        self._apart = apart = max(1, -(-(len(bounds) - 1) // most))  # a list of all may be larger than memory
+        starts, ends = np.array(bounds[:-1:apart], np.int64), np.array(bounds[1::apart], np.int64)
+        whole = bool(self._conditions) or self._sep is not None
+        self._pieces = _pieces(starts, ends, most, whole=whole)
+
+    @property
+    def characters(self) -> int:
+        """Return how many targets an evaluation reads, about."""
+        return sum(piece.end - piece.start - 1 - piece.warm for piece in self._pieces)
 
     @property
     def empty(self) -> bool:
@@ -143,13 +145,13 @@ class HeldOut:
             if stop():
                 return None
             window = torch.from_numpy(read[:, start : start + WARM + 1]).to(device)
-            counted = torch.from_numpy(scored[:, start : start + WARM]).to(device)
-            logits, state = network(window[:, :-1], state)
+            counted = scored[:, start : start + WARM]
             if counted.any():
-                losses = functional.cross_entropy(
-                    logits[counted].float(), window[:, 1:][counted], reduction="sum"
-                )
-                total += losses.item()
+                targets = window[:, 1:].masked_fill(torch.from_numpy(~counted).to(device), UNCOUNTED)
+                nats, state = network.nats(window[:, :-1], state, targets)
+                total += nats.item()
+            else:
+                _, state = network.hidden(window[:, :-1], state)
         return total
 
 

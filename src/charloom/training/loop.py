@@ -30,7 +30,7 @@ from charloom.training.events import (
     Started,
     Stepped,
 )
-from charloom.training.heldout import HeldOut, enough
+from charloom.training.heldout import MAX_CHARACTERS, MIN_CHARACTERS, HeldOut
 from charloom.training.layout import layout
 from charloom.training.learner import Learner
 from charloom.training.network import Network
@@ -85,10 +85,10 @@ class Trainer:
             config,
             precision=self.place.precision,
             threads=self.place.threads,
-            evaluate_characters=config.evaluate_characters or enough(60 * config.minutes),
         )
         self.layout = layout(corpus, config, model.conditions)
-        self.budget = Budget(config, self.layout.steps_per_epoch, self.ranks.clock)
+        a_step = self.layout.batch(0).targets.size
+        self.budget = Budget(config, self.layout.steps_per_epoch, self.ranks.clock, a_step)
         generator = torch.Generator().manual_seed(config.seed)
         source = corpus.vocabulary.sep is not None
         network = Network(model, len(corpus.vocabulary), generator, source=source)
@@ -105,9 +105,8 @@ class Trainer:
         self.rate_share = 1.0
         self.retries = 0
         self.finished = False
-        most = self.config.evaluate_characters
         self._validation = HeldOut(
-            corpus.validation, corpus.vocabulary, self.place, model.conditions, most, self.ranks
+            corpus.validation, corpus.vocabulary, self.place, model.conditions, MIN_CHARACTERS, self.ranks
         )
         self.run = run
         self._asked = stop
@@ -128,6 +127,7 @@ class Trainer:
             with self.place.engaged():
                 event = next(events, None)
             if event is None:
+                device.give_memory_back()
                 return
             try:
                 yield event
@@ -140,6 +140,7 @@ class Trainer:
     def _train(self) -> Iterator[Event]:
         self._stop()  # sets the clock
         self.budget.begin()
+        self._size_evaluations()
         yield self._start()
         saved, reported = self.budget.elapsed(), 0.0
         saves = evaluates = False
@@ -171,10 +172,11 @@ class Trainer:
                     continue
                 good = self.snapshot()
                 reason = self._stop() or reason or self._over()
-                if not reason and self.budget.replan(self.step):
-                    yield self._planned()
                 if not reason and self._sample_due():
                     yield self._sample()
+            replans = evaluates or self.budget.replan_due(self.step)
+            if not reason and replans and self.budget.replan(self.step):
+                yield self._planned()
             if saves and not reason:
                 yield self.save()
                 saved = self.budget.elapsed()
@@ -210,6 +212,7 @@ class Trainer:
             "rate_share": self.rate_share,
             "retries": self.retries,
             "evaluated": self._evaluated,
+            "evaluate_characters": self.config.evaluate_characters,
             "sampled": self._sampled,
             "heldout": self._heldout,
             "finished": self.finished,
@@ -244,6 +247,8 @@ class Trainer:
         self.retries = facts["retries"]
         self._evaluated, self._heldout = facts["evaluated"], facts["heldout"]
         self._sampled = facts["sampled"]
+        characters = self.config.evaluate_characters or facts.get("evaluate_characters", MAX_CHARACTERS)
+        self.config = replace(self.config, evaluate_characters=characters)
         if more:
             self.best.stale, self.best.lately = 0, math.inf
         self.budget.restore(facts, self.step, more=more)
@@ -288,6 +293,22 @@ class Trainer:
         now, steps = self.budget.elapsed(), self.budget.schedule.steps
         remaining = self.budget.remaining(self.step, now)
         return Stepped(self.step, steps, self._loss, now, self.characters, remaining)
+
+    def _size_evaluations(self) -> None:
+        """Settle how many characters an evaluation reads, where the settings or a checkpoint do not say it.
+
+        Where minutes count, that depends on the time that the fewest take.
+        """
+        if not (characters := self.config.evaluate_characters):
+            start = self.budget.clock()
+            if self.budget.by_clock:
+                self._validation.nats(self.network, self._asked)
+                self._stop()  # sets the clock
+            seconds = (self.budget.clock() - start) / max(1, self._validation.characters)
+            characters = self.budget.evaluation_characters(seconds)
+            self.config = replace(self.config, evaluate_characters=characters)
+        self._validation.limit(characters)
+        self.budget.plan_evaluations(self._validation.characters)
 
     def _evaluation_due(self) -> bool:
         return self.budget.evaluation_due(self.step) and self._evaluated != self.step

@@ -26,6 +26,7 @@ if COMPILES:
     from charloom.training import cells
 
 COLUMNS = 16  # a register of float32: products of fewer columns take the same time
+SHARED = 2**24  # multiplications of a product, from which on it is worth sharing among threads
 APART = 32  # numbers between rows, which would all want the same places in the cache at a power of two
 
 
@@ -162,8 +163,13 @@ def _shares(batch: int) -> list[int]:
 
 
 def _together(work: Callable[..., Any], given: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """`work` on each of `given`, each on a thread of its own."""
-    if len(given) == 1:
+    """Call `work` on each of `given`, each on a thread of its own.
+
+    So is a single one that is small. Torch would share out each of its products among all threads, and wait
+    for them at every time step: on a busy machine a hundred times as long as the product takes.
+    """
+    alone = torch.get_num_threads() == 1
+    if len(given) == 1 and (alone or given[0][1].numel() * COLUMNS > SHARED):
         return [work(*given[0])]
     return list(_pool(torch.get_num_threads()).map(lambda one: work(*one), given))
 
