@@ -61,11 +61,19 @@ def held_out(path: Path, model: Model) -> Text:
 
 
 def compared(
-    first: Generator, second: Generator, text: Text, names: tuple[str, str], limit: int | None = None
+    first: Generator,
+    second: Generator,
+    text: Text,
+    names: tuple[str, str],
+    limit: int | None = None,
+    *,
+    exact: bool = False,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> Paired:
-    """Two models on a text, or its first `limit` characters."""
+    """Compare two models on a text, or its first `limit` characters, read as `evaluate` reads it."""
     texts = _beginning(text.part, limit or text.part.characters)
-    return paired(first, second, texts, names, _sources(text.part, texts, first))
+    sources = _sources(text.part, texts, first)
+    return paired(first, second, texts, names, sources, exact=exact, progress=progress)
 
 
 def finished(run: Path) -> Path:
@@ -157,8 +165,8 @@ def _measured(generator: Generator, text: Text, missing: list[str], progress: Pr
     sources = _sources(text.part, real, generator)
     of_each = sources or repeat("")
     progress("reading held-out text", 0.1)
-    found = evaluation.evaluate(generator, text.part, limit=limit, together=True)
-    on_training = evaluation.carried(generator, text.train, limit=limit, together=True)
+    found = evaluation.evaluate(generator, text.part, limit=limit)
+    on_training = evaluation.carried(generator, text.train, limit=limit)
     scored = in_pieces(generator, read[0]) if whole else score(generator, read, source=sources or "")
     hardest, easiest = extremes(scored, SHOWN)
     calibrated = calibration(generator, _beginning(text.part, round(share * CALIBRATED)), of_each)

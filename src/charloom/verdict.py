@@ -265,18 +265,21 @@ def judge(
     text: Text,
     *,
     limit: int | None = None,
+    exact: bool = False,
     dynamic: bool = False,
     progress: Callable[[str, float], None] = lambda doing, share: None,
 ) -> Verdict:
     """Score a text, or its first `limit` characters, and say what the score is worth.
 
-    `progress` is told what is being done, and the share of it that is done.
+    `exact` reads a long text as one stream. `progress` is told what is being done, and the share of it that
+    is done.
     """
     vocabulary = generator.model.vocabulary
     found = evaluation.evaluate(
         generator,
         text.part,
         limit=limit,
+        exact=exact,
         dynamic=dynamic,
         progress=lambda share: progress("scoring", share),
     )
@@ -290,6 +293,7 @@ def judge(
         generator,
         text.train,
         limit=min(max(found.characters, 1), COMPARED),
+        exact=exact,
         progress=lambda share: progress("comparing with the training text", share),
     )
     told = praise(found.carried, beside) + advice(found.carried, on_training.nats, beside)

@@ -134,6 +134,7 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "--encoding": Effect("eval run latin.txt --encoding cp437", "eval run latin.txt --encoding latin-1"),
         "--against": Effect("eval run", "eval run --against run"),
         "--limit": Effect("eval run", "eval run --limit 300"),
+        "--exact": Effect("eval run", "eval run --exact"),
         "--dynamic": Effect("eval run --limit 300", "eval run --limit 300 --dynamic"),
         "--json": Effect("eval run", "eval run --json"),
     },

@@ -97,7 +97,7 @@ def test_one_text_is_what_a_plain_loop_gives(specials, corpus_of, data_folder, m
     text = (data_folder / "tinyshakespeare.txt").read_text(encoding="utf-8")[:4000]
     corpus = corpus_of(text, specials=specials, fractions=(70, 0, 30))
     model = model_of(corpus, LSTM)
-    found = evaluate(Generator(model), corpus.test)
+    found = evaluate(Generator(model), corpus.test, exact=True)
     bos = corpus.vocabulary.bos
     ids = corpus.vocabulary.rows(corpus.vocabulary.encode(corpus.test.text())).tolist()
     scored = len(ids) - (not specials)
@@ -108,14 +108,21 @@ def test_one_text_is_what_a_plain_loop_gives(specials, corpus_of, data_folder, m
     assert found.cold_256.nats * scored == pytest.approx(cold_nats(model, ids, bos) + spelling, rel=1e-5)
     assert found.carried.nats != pytest.approx(found.cold_256.nats, rel=1e-4)
     monkeypatch.setattr(heldout, "PIECES", 300)
-    beside = evaluate(Generator(model), corpus.test, together=True)
+    shares: list[float] = []
+    beside = evaluate(Generator(model), corpus.test, progress=shares.append)
     assert beside.characters == scored
+    assert shares == sorted(shares)
+    assert len(shares) >= 2 * scored // 300
+    assert shares[-1] == pytest.approx(1)
+    assert (found.to_json()["exact"], beside.to_json()["exact"]) == (True, False)
     assert beside.carried.nats == pytest.approx(found.carried.nats, rel=1e-4)
     assert beside.cold_256 == found.cold_256
+    monkeypatch.setattr(heldout, "AHEAD", 1)  # too few, which shows that it was read in pieces
+    assert abs(evaluate(Generator(model), corpus.test).carried.nats - found.carried.nats) > 1e-4
 
 
 def test_documents_are_what_a_plain_loop_gives(corpus_of, data_folder, monkeypatch) -> None:
-    monkeypatch.setattr(evaluation, "LONG", 300)  # the longest are then read by themselves
+    monkeypatch.setattr(heldout, "LONG", 300)  # the longest are then read by themselves
     monkeypatch.setattr(evaluation, "PIECE", 200)
     lines = (data_folder / "tinyshakespeare.txt").read_text(encoding="utf-8")[:12_000].split("\n")
     text = "\n".join([" ".join(lines[k : k + 1 + k % 14]) for k in range(0, len(lines), 5)])
@@ -131,10 +138,14 @@ def test_documents_are_what_a_plain_loop_gives(corpus_of, data_folder, monkeypat
         characters += len(document)
         lengths.append(len(ids))
     assert min(lengths) < 100 < 300 < max(lengths)
-    found = evaluate(Generator(model), corpus.test)
+    found = evaluate(Generator(model), corpus.test, exact=True)
     assert found.characters == characters
     assert found.carried.nats * characters == pytest.approx(total, rel=1e-5)
     assert found.cold_256.nats * characters == pytest.approx(cold, rel=1e-5)
+    monkeypatch.setattr(heldout, "PIECES", 100)  # of the longest
+    beside = evaluate(Generator(model), corpus.test)
+    assert beside.characters == characters
+    assert beside.carried.nats == pytest.approx(found.carried.nats, rel=1e-4)
 
 
 @pytest.mark.parametrize("unit", ["char", "byte"])
@@ -162,6 +173,7 @@ def test_a_constant_model_pays_the_cross_entropy_of_its_bias(unit, corpus_of) ->
             "interval": [*found.carried.interval],
         },
         "cold_256": found.to_json()["cold_256"],
+        "exact": False,
     }
 
 
@@ -232,7 +244,7 @@ def test_every_symbol_is_scored_once_however_it_is_cut(lengths, size, piece, bos
         patch.setattr(heldout, "AHEAD", size)
         held_out = HeldOut(part, vocabulary)
         by_piece = np.concatenate([scored for _, _, scored in held_out.pieces()])
-        together = list(held_out.side_by_side())
+        together = [piece for text in held_out.streams() for piece in held_out.in_pieces(text)]
     by_stream, by_window, by_side = np.zeros((3, len(part.ids)), int)
     for start, stop, skip, _ in together:
         assert stop - start <= piece + size

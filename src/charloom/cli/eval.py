@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @columns_of_another_text
 @encoding_of_another_text
 @click.option("--dynamic", is_flag=True, help="Score also a copy of the model that learns what it has read.")
+@click.option("--exact", is_flag=True, help="Read a long text as one stream: slow.  [default: in pieces]")
 @click.option("--limit", type=COUNT, metavar="N", help="Score the first N characters only.")
 @click.option("--against", type=NAME, metavar="MODEL", help="Compare with another model on the same text.")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
@@ -36,6 +37,7 @@ def command(
     columns: str,
     encoding: str,
     dynamic: bool,
+    exact: bool,
     limit: int | None,
     against: str | None,
     as_json: bool,
@@ -43,7 +45,8 @@ def command(
     """Score MODEL, a run folder, on the part of its text that was held out, or on FILEs as a whole.
 
     The score is the mean loss a character, beside what simpler models pay for the same text; lower is
-    better. Without MODEL it is that of the newest run.
+    better. Without MODEL it is that of the newest run. A long text is read in pieces side by side, each
+    after the 256 characters before it.
     """
     import json
 
@@ -72,12 +75,20 @@ def command(
             )
         else:
             text = verdict.own_text(loaded.path, loaded.model, part or "test", progress=bar.read)
-        found = verdict.judge(loaded.generator, text, limit=limit, dynamic=dynamic, progress=bar.show)
+        found = verdict.judge(
+            loaded.generator, text, limit=limit, exact=exact, dynamic=dynamic, progress=bar.show
+        )
         compared = None
         if other is not None:
-            bar.show("reading with both models", None)
-            names = str(loaded.path), str(other.path)
-            compared = reporting.compared(loaded.generator, other.generator, text, names, limit)
+            compared = reporting.compared(
+                loaded.generator,
+                other.generator,
+                text,
+                (str(loaded.path), str(other.path)),
+                limit,
+                exact=exact,
+                progress=lambda share: bar.show("reading with both models", share),
+            )
     if as_json:
         record = _record(str(loaded.path), text, found)
         click.echo(json.dumps(record | ({"against": compared.to_json()} if compared else {})))
@@ -105,7 +116,7 @@ def _show(found: Verdict) -> None:
     rows = [
         (name, measure.nats, measure.bits_per_character, _interval(measure.interval))
         for name, measure in (
-            ("this model", found.evaluation.carried),
+            ("this model, exact" if found.evaluation.exact else "this model", found.evaluation.carried),
             ("this model, cold 256", found.evaluation.cold_256),
             ("this model, learning", found.evaluation.dynamic),
         )
@@ -124,7 +135,7 @@ def _show(found: Verdict) -> None:
     for head in ("nats a character", "bits a character", "95 % of the bits"):
         table.add_column(head, justify="right")
     for name, nats, bits, interval in rows:
-        style = "bold" if name == "this model" else None
+        style = "bold" if name == rows[0][0] else None
         table.add_row(name, f"{nats:.4f}", f"{bits:.4f}", interval, style=style)
     console(sys.stdout).print(table)
 

@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 
 from charloom.errors import UsageError
+from charloom.insight import heldout
 from charloom.insight.heldout import PIECE, Floats, HeldOut, Ids, Span
-from charloom.insight.score import THREADS
+from charloom.insight.score import THREADS, rows_of
 from charloom.model.folder import Model
-from charloom.runtime.generator import BATCH, Generator, Scores
+from charloom.runtime.generator import Generator, Scores
 from charloom.runtime.state import State
 from charloom.text.corpus import Part
 
 COLD = 256  # the context of the small transformers whose published figures `cold_256` compares with
-LONG = 2**13  # symbols of a document from which it is read by itself, lest its batch grow with it
 BLOCK = 512  # symbols a bootstrap block: so far apart, losses hardly depend on each other
 FEWEST_BLOCKS = 20  # a short text gets shorter blocks, for a few would all too often miss its spread
 MOST_BLOCKS = 10_000  # neighbours are put together beyond it; the interval no longer changes
@@ -49,7 +49,8 @@ class Measure:
 class Evaluation:
     """`characters` of text, scored in two ways; what counts is told in `charloom.insight.heldout`.
 
-    `carried`: each text (the whole one, or every document) is one stream from a zero state. `cold_256`:
+    `carried`: each text (the whole one, or every document) is read from a zero state to its end; where it is
+    long and `exact` is False, in pieces side by side, each after the `AHEAD` symbols before it. `cold_256`:
     texts are cut into windows of 256 symbols without overlap, each read from a zero state (after `<bos>`,
     if the model has one), and each symbol is predicted from at most 256 before it: just as a transformer
     with that context is scored when its windows do not overlap. Documents with conditions or sources are not
@@ -61,11 +62,12 @@ class Evaluation:
     carried: Measure
     cold_256: Measure
     dynamic: Measure | None = None
+    exact: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON holds them."""
         found = {key: value for key, value in asdict(self).items() if value is not None}
-        for key in found.keys() - {"characters"}:
+        for key in found.keys() - {"characters", "exact"}:
             found[key]["interval"] = list(found[key]["interval"])
         return found
 
@@ -75,15 +77,15 @@ def evaluate(
     part: Part,
     *,
     limit: int | None = None,
-    together: bool = False,
+    exact: bool = False,
     dynamic: bool = False,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Evaluation:
     """Score `part`, or its first `limit` symbols, in memory that does not grow with it.
 
-    `together` reads a whole text as `charloom.insight.heldout.PIECES` says: many times as fast, and
-    hardly another figure. `progress` is told the share that is done. Raises DataError where there is
-    nothing to score.
+    `exact` reads a long text as one stream instead of in pieces (`charloom.insight.heldout.PIECES`): many
+    times as slow, and hardly another figure. `progress` is told the share that is done. Raises DataError
+    where there is nothing to score.
     """
     held_out = HeldOut(part, generator.model.vocabulary, limit, generator.model.config.conditions)
     if dynamic and held_out.given:
@@ -91,7 +93,7 @@ def evaluate(
             "dynamic: a model with conditions or sources does not learn while it reads; leave it out"
         )
     report = _share(progress, (2 + dynamic) * held_out.counts.sum())  # each symbol is scored so many times
-    streams = _carried(generator, held_out, together, report)
+    streams = _carried(generator, held_out, exact, report)
     cold = _Losses(held_out, report)
     for ids, nats in _from_zero(generator, held_out, held_out.windows(COLD)):
         cold.add(ids, nats, len(ids))
@@ -105,6 +107,7 @@ def evaluate(
         carried=streams.measure(),
         cold_256=cold.measure(),
         dynamic=learning.measure() if learning else None,
+        exact=exact,
     )
 
 
@@ -113,12 +116,12 @@ def carried(
     part: Part,
     *,
     limit: int | None = None,
-    together: bool = False,
+    exact: bool = False,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Measure:
     """The first measure of `evaluate` alone, in half the time."""
     held_out = HeldOut(part, generator.model.vocabulary, limit, generator.model.config.conditions)
-    return _carried(generator, held_out, together, _share(progress, held_out.counts.sum())).measure()
+    return _carried(generator, held_out, exact, _share(progress, held_out.counts.sum())).measure()
 
 
 def _share(progress: Callable[[float], None], total: float) -> Callable[[int], None]:
@@ -136,26 +139,28 @@ def _block(held_out: HeldOut) -> int:
     return max(1, min(BLOCK, len(held_out.ids) // FEWEST_BLOCKS))
 
 
-def _carried(
-    generator: Generator, held_out: HeldOut, together: bool, report: Callable[[int], None]
-) -> _Losses:
+def _carried(generator: Generator, held_out: HeldOut, exact: bool, report: Callable[[int], None]) -> _Losses:
     losses = _Losses(held_out, report)
-    if held_out.whole and together:
-        for ids, nats in _from_zero(generator, held_out, held_out.side_by_side()):
-            losses.add(ids, nats, _block(held_out))
-    elif held_out.whole:
-        for span in held_out.streams():
-            for ids, nats in _one_stream(generator, held_out, span):
-                losses.add(ids, nats, _block(held_out))
-    else:
-        short = (span for span in held_out.streams() if span.stop - span.start <= LONG)
+    short = (span for span in held_out.streams() if span.stop - span.start <= heldout.LONG)
+    if not held_out.whole:
         for ids, nats in _from_zero(generator, held_out, short):
             losses.add(ids, nats, len(ids))
-        for span in held_out.streams():
-            if span.stop - span.start > LONG:
-                for ids, nats in _one_stream(generator, held_out, span):
-                    losses.add(ids, nats, len(ids))
+    for span in held_out.streams():
+        if held_out.whole or span.stop - span.start > heldout.LONG:
+            for ids, nats in _long(generator, held_out, span, exact):
+                losses.add(ids, nats, _block(held_out) if held_out.whole else len(ids))
     return losses
+
+
+def _long(generator: Generator, held_out: HeldOut, span: Span, exact: bool) -> Iterator[tuple[Ids, Floats]]:
+    """Yield scored ids of one long text, and their nats; its pieces would lack a source."""
+    if exact or held_out.vocabulary.sep is not None:
+        yield from _one_stream(generator, held_out, span)
+        return
+    pieces = _from_zero(generator, held_out, held_out.in_pieces(span))
+    while group := list(islice(pieces, max(1, PIECE // heldout.PIECES))):
+        ids, nats = zip(*group, strict=True)
+        yield np.concatenate(ids), np.concatenate(nats)
 
 
 def _learning(model: Model, held_out: HeldOut) -> Iterator[tuple[Ids, Floats]]:
@@ -191,8 +196,9 @@ def _from_zero(
 ) -> Iterator[tuple[Ids, Floats]]:
     """Scored ids of many short texts, and their nats, a text at a time."""
     waiting = iter(spans)
+    rows = rows_of(generator)
     with ThreadPoolExecutor(THREADS) as threads:
-        while group := list(islice(waiting, THREADS * BATCH)):
+        while group := list(islice(waiting, THREADS * rows)):
             share = -(-len(group) // THREADS)
             batches = [group[k : k + share] for k in range(0, len(group), share)]
             found = threads.map(partial(_scores, generator, held_out), batches)

@@ -25,10 +25,11 @@ Ids = np.ndarray[Any, np.dtype[Any]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 PIECE = 2**16  # symbols that are looked at once
-PIECES = 2**9
-"""Symbols of a piece, where one whole text is read in pieces side by side: many times as fast as one
-stream. Each is read from `AHEAD` symbols before it, after which the state is what it would have been."""
+PIECES = 2**10
+"""Symbols of a piece, where a long text is read in pieces side by side: many times as fast as one stream.
+Each is read from `AHEAD` symbols before it, after which the state is nearly what it would have been."""
 AHEAD = 256
+LONG = 2**13  # symbols of a document from which it is read by itself, lest its batch grow with it
 
 
 class Span(NamedTuple):
@@ -113,12 +114,12 @@ class HeldOut:
         """What these documents depend on, (B, S)."""
         return self._part.vectors(self._conditions, np.array(documents, np.int64))
 
-    def side_by_side(self) -> Iterator[Span]:
-        """The texts in pieces of `PIECES`, each with the `AHEAD` symbols before it, which are not scored."""
-        for start, stop, skip, _ in self.streams():
-            for at in range(start, stop, PIECES):
-                ahead = min(AHEAD, at - start)
-                yield Span(at - ahead, min(at + PIECES, stop), ahead or skip)
+    def in_pieces(self, text: Span) -> Iterator[Span]:
+        """Yield a text in pieces of `PIECES`, each with `AHEAD` symbols before it, which are not scored."""
+        start, stop, skip, document = text
+        for at in range(start, stop, PIECES):
+            ahead = min(AHEAD, at - start)
+            yield Span(at - ahead, min(at + PIECES, stop), ahead or skip, document)
 
     def windows(self, size: int) -> Iterator[Span]:
         """The texts cut so that no prediction knows more than `size` symbols; each is scored once."""

@@ -10,7 +10,7 @@ same settings and another seed may come out otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from charloom.errors import DataError
 from charloom.insight.evaluation import BLOCK, FEWEST_BLOCKS, resampled
+from charloom.insight.extremes import in_pieces
 from charloom.insight.score import score
 from charloom.runtime.arrays import Doubles
 from charloom.runtime.generator import Generator
@@ -74,22 +75,33 @@ def paired(
     texts: Sequence[str],
     names: tuple[str, str] = ("A", "B"),
     sources: Sequence[str] = (),
+    *,
+    exact: bool = False,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> Paired:
     """Compare two models on `texts`: documents, or one whole text; `sources` belong to them, if any.
 
+    A whole text is read in pieces side by side, unless `exact`. `progress` is told the share that is done.
     Where one of them does not score a text's first character or its end, neither's counts. Raises
     DataError where nothing is left to compare.
     """
     vocabularies = first.model.vocabulary, second.model.vocabulary
     skip = int(any(vocabulary.bos is None for vocabulary in vocabularies))
     ends = all(vocabulary.eos is not None for vocabulary in vocabularies)
-    rows = [
-        [
-            np.append(each.surprise[skip:], [each.end] * ends)
-            for each in score(generator, texts, lines=False, source=sources or "")
-        ]
-        for generator in (first, second)
-    ]
+    pieces = len(texts) == 1 and not exact and all(vocabulary.eos is None for vocabulary in vocabularies)
+    rows: list[list[Doubles]] = []
+    done, everything = 0, 2 * max(1, sum(map(len, texts)))
+    for generator in (first, second):
+        if pieces:
+            found = in_pieces(generator, texts[0])
+        else:
+            found = score(generator, texts, lines=False, source=sources or "")
+        row = []
+        for each in found:
+            row.append(np.append(each.surprise, [each.end] * ends))
+            done += len(each.surprise)
+            progress(done / everything)
+        rows.append([text[skip:] for text in ([np.concatenate(row)] if pieces else row)])
     if len(texts) == 1:
         rows = [_blocks(row[0]) for row in rows]
     sums = np.array([[block.sum() for block in row] for row in rows])

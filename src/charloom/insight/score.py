@@ -38,6 +38,8 @@ from charloom.text.vocabulary import Vocabulary, begins
 
 LINE_END = "\n"
 ESCAPED = re.compile("[\udc80-\udcff]")
+WORK = 2**25  # weights times rows of a batch: a minute of a wide model on one core
+MIN_ROWS = 32  # of a batch; with fewer, products get slower
 THREADS = min(processors(), 8)  # each reads a batch; the kernels leave Python's lock alone
 TOLERANCE = 1.0  # bits a character: without it, long ordinary lines add up to something strange
 
@@ -103,7 +105,7 @@ def score(
         starts = _after(generator, conditions, repeat(source) if isinstance(source, str) else source)
     pairs = zip(texts, starts, strict=False)
     with ThreadPoolExecutor(THREADS) as threads:
-        while group := list(islice(pairs, THREADS * BATCH)):
+        while group := list(islice(pairs, THREADS * rows_of(generator))):
             coded = [ids_of(vocabulary, text) for text, _ in group]
             order = sorted(range(len(group)), key=lambda i: -len(coded[i]))  # rows of a batch end together
             share = -(-len(group) // THREADS)
@@ -112,6 +114,11 @@ def score(
             scores = dict(chain.from_iterable(threads.map(read, batches)))
             for i, (text, _) in enumerate(group):
                 yield _scored(vocabulary, text, coded[i], scores[i], marks)
+
+
+def rows_of(generator: Generator) -> int:
+    """Return how many texts to read at once: fewer for a wide model, so that progress is seen."""
+    return max(MIN_ROWS, min(BATCH, WORK // generator.model.parameters))
 
 
 def ids_of(vocabulary: Vocabulary, text: str) -> Ids:
