@@ -105,9 +105,8 @@ class Trainer:
         self.rate_share = 1.0
         self.retries = 0
         self.finished = False
-        self._validation = HeldOut(
-            corpus.validation, corpus.vocabulary, self.place, model.conditions, MIN_CHARACTERS, self.ranks
-        )
+        parts = corpus.validation, corpus.vocabulary, self.place, model.conditions
+        self._validation = HeldOut(*parts, MIN_CHARACTERS, self.ranks)
         self.run = run
         self._asked = stop
         self._loss = math.nan
@@ -123,19 +122,21 @@ class Trainer:
         with self.place.engaged(), self.place.autocast():
             self.network.warm()
         events = self._train()
-        while True:
-            with self.place.engaged():
-                event = next(events, None)
-            if event is None:
-                device.give_memory_back()
-                return
-            try:
+        event: Event | None = None
+        try:
+            while True:
+                with self.place.engaged():
+                    event = next(events, None)
+                if event is None:
+                    return
                 yield event
-            except GeneratorExit:
-                if self.ranks.size == 1 and not isinstance(event, Saved | Finished):
-                    with contextlib.suppress(RunError):  # the caller's own error is the one to report
-                        self._leave()
-                raise
+        except GeneratorExit:
+            if self.ranks.size == 1 and not isinstance(event, Saved | Finished):
+                with contextlib.suppress(RunError):  # the caller's own error is the one to report
+                    self._leave()
+            raise
+        finally:
+            device.give_memory_back()
 
     def _train(self) -> Iterator[Event]:
         self._stop()  # sets the clock
@@ -281,10 +282,8 @@ class Trainer:
         parameters = self.network.config.parameters(self.network.embedding.num_embeddings)
         steps = 0 if self.budget.by_clock else self.budget.schedule.steps
         place = self.place
-        device_name = str(place.device)
-        return Started(
-            self.step, steps, parameters, device_name, place.precision, place.threads, place.reason
-        )
+        where = str(place.device), place.precision, place.threads, place.reason
+        return Started(self.step, steps, parameters, *where)
 
     def _planned(self) -> Planned:
         return Planned(self.step, self.budget.schedule.steps, self.budget.evaluate_steps)
@@ -295,10 +294,7 @@ class Trainer:
         return Stepped(self.step, steps, self._loss, now, self.characters, remaining)
 
     def _size_evaluations(self) -> None:
-        """Settle how many characters an evaluation reads, where the settings or a checkpoint do not say it.
-
-        Where minutes count, that depends on the time that the fewest take.
-        """
+        """Settle how many characters an evaluation reads: where minutes count, by the time that few take."""
         if not (characters := self.config.evaluate_characters):
             start = self.budget.clock()
             if self.budget.by_clock:
@@ -340,10 +336,9 @@ class Trainer:
         self.budget.evaluation_seconds = self.budget.elapsed() - start
         loss = self.stability.mean
         held_out = not self._validation.empty
-        seen = nats
-        if not held_out or not self.stability.bearable(nats):
-            # a model that has memorized a short text is sure, and wrong, about any other
-            seen = self.learner.look(self.layout.batch(self.step))
+        # a model that has memorized a short text is sure, and wrong, about any other
+        sane = held_out and self.stability.bearable(nats)
+        seen = nats if sane else self.learner.look(self.layout.batch(self.step))
         if not self.stability.evaluated(seen, self.best.nats, held_out=held_out):
             self._loss = loss
             yield self._roll_back(good)
