@@ -116,7 +116,8 @@ def test_a_folder_that_cannot_be_written_is_not_used(tmp_path, monkeypatch, name
 def test_the_cache_is_used_and_can_be_done_without(tmp_path) -> None:
     first = texts(CHARLOOM_CACHE=str(tmp_path / "cache"))
     again = texts(CHARLOOM_CACHE=str(tmp_path / "cache"))
-    assert first[:2] == ["Kernels", "compiling"]
+    assert sorted(first[:2]) == ["Kernels", "compiling"]  # the engine already compiles what it starts with
+    assert first.count("compiling") == 1
     assert again == [line for line in first if line != "compiling"]
     (tmp_path / "file").write_text("no folder can be made below a file", encoding="utf-8")
     assert texts(CHARLOOM_CACHE=str(tmp_path / "file")) == first
