@@ -165,4 +165,7 @@ def test_a_prompt_file_is_read_as_the_text_was(folder: Path) -> None:
         assert here(*write.split(), f"prompt-{name}", folder=folder).out == expected, name
         assert here(*write.split(), "-", input=form(prompt), folder=folder).out == expected, name
     missing = here(*write.split(), "nowhere.txt", folder=folder)
-    assert (missing.code, missing.err) == (2, "charloom: nowhere.txt: there is no such file; give a text\n")
+    assert (missing.code, missing.err) == (
+        2,
+        "charloom: nowhere.txt: there is no such file; give a text file\n",
+    )
