@@ -23,6 +23,12 @@ from typed import here
 ALL = DataConfig(fractions=(100, 0, 0))
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests leave unfinished entries in the one they share."""
+    monkeypatch.setenv("CHARLOOM_CACHE", str(tmp_path / "own-cache"))
+
+
 def written(folder: Path, text: str | bytes, name: str = "book.txt") -> Path:
     path = folder / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
